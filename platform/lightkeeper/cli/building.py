@@ -1,0 +1,235 @@
+"""Building a home: the sample released step by step and materialized, resumable. It starts no server and prints nothing itself."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from lightkeeper.cli.project import Project, Sample
+from lightkeeper.errors import Refused
+from lightkeeper.home import Home
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+    from lightkeeper.orchestrate.running import Ran
+
+__all__ = ["ONE_BY_ONE", "Built", "Step", "Tell", "build", "create", "land_next", "report"]
+
+ONE_BY_ONE = 28  # calendar days before the held-back ones that are landed one after the other
+_DONE = "built.json"
+
+Tell = Callable[["Step"], None]
+
+
+@dataclass(frozen=True)
+class Step:
+    """Where a build is: what it does now, and how far it is (`done` of `total` days)."""
+
+    what: str
+    done: int
+    total: int
+
+
+@dataclass
+class Built:
+    """What a build did: runs, days landed, and seconds by phase."""
+
+    runs: int = 0
+    days: int = 0
+    seconds: dict[str, float] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+
+    def add(self, ran: Ran, days: int) -> None:
+        """Note a run that succeeded."""
+        self.runs, self.days = self.runs + 1, self.days + days
+        self.versions.update(ran.versions)
+
+
+def create(project: Project, home: Home, sample: str, today: date) -> bool:
+    """Make the home when there is none; whether it was made. `sample` is a size of the project's sample, or "none"."""
+    if home.exists:
+        return False
+    if sample == "none":
+        home.create()
+        for name in ("sales", "holidays"):
+            (home.landing / name).mkdir(parents=True, exist_ok=True)
+    else:
+        project.sample.create(home, sample, today)
+    return True
+
+
+def build(project: Project, home: Home, tell: Tell) -> Built:
+    """Bring a home to where its clock should stand. Run again, it goes on from what is there.
+
+    A sample home: everything but the last 56 calendar days in one run, then each of the next 28 days in a run of its own,
+    as they would have come; the last 28 are held back. A home of one's own data: every file that lies there, in one run.
+    """
+    from lightkeeper.orchestrate.running import load, ready
+
+    built, started = Built(), time.monotonic()
+    with home.landing_lock():
+        instance = ready(home)
+        defs = load(project.folder, project.module)
+        built.seconds["start"] = time.monotonic() - started
+        if home.record.kind == "own":
+            _build_own(home, defs, instance, built, tell)
+        else:
+            _build_sample(project.sample, home, defs, instance, built, tell)
+    return built
+
+
+def _build_sample(sample: Sample, home: Home, defs: dg.Definitions, instance: dg.DagsterInstance, built: Built, tell: Tell) -> None:
+    held = sample.held_back(home)
+    if not held:
+        raise Refused(f"The sample of {home.root} holds no days back.")
+    days = [day for day in sample.days(home) if day < held[0]]
+    history, singles = days[:-ONE_BY_ONE], days[-ONE_BY_ONE:]
+    if _done(home) is None:
+        with _timed(built, "history"):
+            _land_history(sample, home, defs, instance, history, built, tell)
+    with _timed(built, "day by day"):
+        _land_each(sample, home, defs, instance, singles, built, tell)
+
+
+def _land_history(
+    sample: Sample, home: Home, defs: dg.Definitions, instance: dg.DagsterInstance, days: list[date], built: Built, tell: Tell
+) -> None:
+    tell(Step(f"writing the files of {len(days)} days", 0, len(days)))
+    sample.release(home, days)
+    home.move_clock(_after(days[-1]))
+    tell(Step(f"landing {len(days)} days, features, model, forecast", 0, len(days)))
+    from lightkeeper.orchestrate.running import materialize
+
+    built.add(materialize(defs, instance, (days[0], days[-1])), len(days))
+    _note(home, days[-1])
+    tell(Step(f"landed {len(days)} days", len(days), len(days)))
+
+
+def _land_each(
+    sample: Sample, home: Home, defs: dg.Definitions, instance: dg.DagsterInstance, days: list[date], built: Built, tell: Tell
+) -> None:
+    """Each day of trade on its own: landed, features of what is new, a forecast by the model that is there."""
+    from lightkeeper.orchestrate.running import materialize
+
+    done = _done(home)
+    todo = [day for day in days if done is None or day > done]
+    trading = set(sample.trading_days(home)) if todo else set()
+    for number, day in enumerate(todo, 1):
+        tell(Step(f"{day:%a %d %b %Y}", number - 1, len(todo)))
+        if day in trading:
+            sample.release(home, [day])
+            home.move_clock(_after(day))
+            built.add(materialize(defs, instance, (day, day), leave_out=_models(defs)), 1)
+        _note(home, day)
+    if todo:
+        tell(Step(f"landed {len(todo)} days", len(todo), len(todo)))
+
+
+def _build_own(home: Home, defs: dg.Definitions, instance: dg.DagsterInstance, built: Built, tell: Tell) -> None:
+    from lightkeeper.lake.landing import part_of
+    from lightkeeper.orchestrate.running import materialize
+
+    found = (part_of(path.name) for path in home.landing.glob("*/*"))
+    days = sorted({day for day in found if day})
+    if not days:
+        raise Refused(f"No file in {home.landing} has a day in its name. Put files there, such as sales/sales-2026-10-23.csv.")
+    tell(Step(f"landing {days[0]} to {days[-1]}", 0, len(days)))
+    with _timed(built, "history"):
+        built.add(materialize(defs, instance, (days[0], days[-1])), len(days))
+    _note(home, days[-1])
+    tell(Step(f"landed {len(days)} days", len(days), len(days)))
+
+
+def land_next(project: Project, home: Home, count: int, tell: Tell, *, only_files: bool = False) -> tuple[Built, list[date]]:
+    """Land the next `count` held-back days that have sales, one after the other, and move the clock.
+
+    With `only_files` the files are put into the landing folder and the sensor does the rest.
+    Raises Refused when none is left.
+    """
+    from lightkeeper.orchestrate.running import load, ready
+
+    sample, built = project.sample, Built()
+    with home.landing_lock():
+        now = home.now().date()
+        days = [day for day in sample.trading_days(home) if day >= now][:count]
+        if not days:
+            raise Refused(f"Every day of the sample has landed; the clock of {home.root} stands at {now}. A new home starts anew.")
+        if only_files:
+            sample.release(home, days)
+            home.move_clock(_after(days[-1]))
+            _note(home, days[-1])
+            return built, days
+        instance = ready(home)
+        defs = load(project.folder, project.module)
+        with _timed(built, "day by day"):
+            _land_each(sample, home, defs, instance, days, built, tell)
+    return built, days
+
+
+def _models(defs: dg.Definitions) -> list[str]:
+    """The assets that train: they are left to whoever asks for a training."""
+    return [
+        key.to_user_string()
+        for key in defs.resolve_asset_graph().materializable_asset_keys
+        if defs.resolve_asset_graph().get(key).group_name == "models"
+    ]
+
+
+def _after(day: date) -> datetime:
+    return datetime.combine(day + timedelta(1), datetime.min.time(), UTC)
+
+
+def _done(home: Home) -> date | None:
+    """The last day whose run has succeeded."""
+    try:
+        return date.fromisoformat(json.loads((home.root / _DONE).read_text())["day"])
+    except FileNotFoundError:
+        return None
+
+
+def _note(home: Home, day: date) -> None:
+    temporary = home.root / f".{_DONE}"
+    temporary.write_text(json.dumps({"day": day.isoformat()}))
+    temporary.replace(home.root / _DONE)
+
+
+class _timed:
+    """Adds the seconds of a block to what was built."""
+
+    def __init__(self, built: Built, phase: str) -> None:
+        self.built, self.phase = built, phase
+
+    def __enter__(self) -> None:
+        self.started = time.monotonic()
+
+    def __exit__(self, *_: object) -> None:
+        self.built.seconds[self.phase] = round(time.monotonic() - self.started, 2)
+
+
+def report(home: Home, built: Built) -> dict[str, object]:
+    """What stands in the home now, for --json and for people."""
+    return {
+        "home": str(home.root),
+        "kind": home.record.kind,
+        "sample": home.record.sample_size,
+        "shift_weeks": home.record.shift_weeks,
+        "now": home.now().isoformat(),
+        "runs": built.runs,
+        "days": built.days,
+        "seconds": {phase: round(seconds, 2) for phase, seconds in built.seconds.items()},
+        "tables": list(_tables(home)),
+    }
+
+
+def _tables(home: Home) -> Iterator[dict[str, object]]:
+    from lightkeeper.lake.table import Lake
+
+    lake = Lake(home.lake)
+    for name, version in lake.versions().items():
+        made = lake.commit(version)
+        yield {"table": name, "version": version.version, "rows": made.rows, "content": made.content_hash}

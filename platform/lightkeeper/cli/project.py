@@ -1,0 +1,96 @@
+"""The project that a command is started in: its folder, its definitions, its sample. It loads them only when asked."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import tomllib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+from lightkeeper.errors import BadDeclaration, Refused
+from lightkeeper.home import Home, HomeRecord
+
+__all__ = ["Project", "Sample"]
+
+
+class Released(Protocol):
+    """What a release wrote."""
+
+    files: int
+    rows: int
+
+
+class Sample(Protocol):
+    """Data that a project ships to be tried with. Registered as `sample = "module:NAME"` under [tool.lightkeeper]."""
+
+    def create(self, home: Home, size: str, today: date) -> HomeRecord:
+        """Make a sample home; its clock stands at the first day."""
+        ...
+
+    def days(self, home: Home) -> list[date]:
+        """Every calendar day, in order."""
+        ...
+
+    def trading_days(self, home: Home) -> list[date]:
+        """The days that have a file, in order."""
+        ...
+
+    def held_back(self, home: Home) -> list[date]:
+        """The last calendar days, which are landed one by one on request."""
+        ...
+
+    def release(self, home: Home, days: Iterable[date]) -> Released:
+        """Put the files of some days into the landing folder."""
+        ...
+
+
+@dataclass(frozen=True)
+class Project:
+    """A folder with a workspace.yaml or a pyproject.toml with [tool.lightkeeper]."""
+
+    folder: Path
+
+    @classmethod
+    def find(cls, start: Path) -> Project:
+        """The nearest project at or above a folder. Raises Refused, saying how to make one."""
+        for folder in (start.resolve(), *start.resolve().parents):
+            if (folder / "workspace.yaml").is_file() or _settings(folder) is not None:
+                return cls(folder)
+        raise Refused(
+            f"{start} is in no project: there is no workspace.yaml here or above. A project is a folder with definitions.py "
+            "(defs = dg.Definitions(...)) and an empty [tool.lightkeeper] in pyproject.toml. "
+            "See docs/your-own-data.md for the shortest one."
+        )
+
+    @property
+    def module(self) -> str:
+        """The module that holds `defs`."""
+        return str((_settings(self.folder) or {}).get("definitions", "definitions"))
+
+    @property
+    def sample(self) -> Sample:
+        """The registered sample. Raises BadDeclaration when there is none."""
+        named = (_settings(self.folder) or {}).get("sample")
+        if not named:
+            raise BadDeclaration(f"{self.folder} registers no sample: build without one, lightkeeper build --sample none.")
+        module, _, name = str(named).partition(":")
+        if str(self.folder) not in sys.path:
+            sys.path.insert(0, str(self.folder))
+        return cast("Sample", getattr(importlib.import_module(module), name))
+
+    def home(self, given: Path | None) -> Home:
+        """The home that is meant: --home, else LIGHTKEEPER_HOME, else `.lightkeeper` in the project."""
+        return Home(given.absolute()) if given else Home.find(self.folder, os.environ)
+
+
+def _settings(folder: Path) -> dict[str, Any] | None:
+    try:
+        text = (folder / "pyproject.toml").read_text(encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return cast("dict[str, Any] | None", tomllib.loads(text).get("tool", {}).get("lightkeeper"))

@@ -1,0 +1,167 @@
+"""`up`, `build` and `land-next`: what they say and show. What they do stands in `building` and `serving`."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lightkeeper.cli.building import Built, Step, Tell, build, create, land_next, report
+from lightkeeper.cli.project import Project
+from lightkeeper.errors import LightkeeperError
+from lightkeeper.home import Home
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from lightkeeper.cli.serving import Servers
+
+__all__ = ["register"]
+
+HomeOption = Annotated[
+    Path | None, typer.Option("--home", help="Where state lives; else LIGHTKEEPER_HOME, else .lightkeeper in the project.")
+]
+SampleOption = Annotated[str, typer.Option("--sample", help="full, small, or none for your own data; counts when the home is new.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on standard output, nothing else.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the command line."""
+    app.command("up")(up)
+    app.command("build")(build_command)
+    app.command("land-next")(land_next_command)
+
+
+def up(
+    home: HomeOption = None,
+    sample: SampleOption = "full",
+    port: Annotated[int, typer.Option(help="Of Dagster's UI; the next free one is taken.")] = 3000,
+) -> None:
+    """Serve Dagster's UI, daemon and sensors, and build what is not there yet. Ends with Ctrl-C."""
+    from lightkeeper.cli.serving import serving
+    from lightkeeper.orchestrate.running import ready
+
+    project = Project.find(Path.cwd())
+    place, console = project.home(home), _console()
+    console.print(f"[bold]Lightkeeper[/bold]  state in {_short(place.root)}")
+    create(project, place, sample, datetime.now(UTC).date())
+    ready(place)
+    with serving(project, place, port) as servers:
+        console.print(f"Dagster's UI   [bold]{servers.address}[/bold]   [dim](answers in a few seconds)[/dim]")
+        console.print(f"[dim]Logs in {_short(servers.logs)}. Ctrl-C ends everything.[/dim]\n")
+        with _progress(console) as tell:
+            built = build(project, place, tell)
+        _say_built(console, place, built)
+        console.print(f"\nLook at the lineage: [bold]{servers.address}/asset-groups[/bold]")
+        if place.record.kind == "sample":
+            console.print("Land the next day:   [bold]lightkeeper land-next[/bold]   (in a second terminal)")
+        _wait(servers)
+
+
+def build_command(home: HomeOption = None, sample: SampleOption = "full", as_json: JsonOption = False) -> None:
+    """Build a home without serving: land, features, model, forecast. Run again, it goes on from what is there."""
+    project = Project.find(Path.cwd())
+    place, console = project.home(home), _console(quiet=as_json)
+    create(project, place, sample, datetime.now(UTC).date())
+    with _progress(console) as tell:
+        built = build(project, place, tell)
+    if as_json:
+        sys.stdout.write(json.dumps(report(place, built), indent=2) + "\n")
+        return
+    _say_built(console, place, built)
+
+
+def land_next_command(
+    days: Annotated[int, typer.Option("--days", min=1, help="Days with sales to land, one after the other.")] = 1,
+    home: HomeOption = None,
+    only_files: Annotated[
+        bool, typer.Option("--only-files", help="Only put the files there; the sensor `arrivals` lands them.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Land the sample's next held-back days, real ones, and move the clock of the home."""
+    project = Project.find(Path.cwd())
+    place, console = project.home(home), _console(quiet=as_json)
+    with _progress(console) as tell:
+        built, landed = land_next(project, place, days, tell, only_files=only_files)
+    if as_json:
+        said = {**report(place, built), "landed": [day.isoformat() for day in landed]}
+        sys.stdout.write(json.dumps(said, indent=2) + "\n")
+        return
+    verb = "Put files for" if only_files else "Landed"
+    console.print(f"{verb} {', '.join(f'{day:%a %d %b %Y}' for day in landed)}. It is now {place.now():%a %d %b %Y}.")
+    if only_files:
+        console.print("The sensor [bold]arrivals[/bold] lands them within half a minute when Dagster is up.")
+    for asset, version in sorted(built.versions.items()):
+        console.print(f"  {asset:<18} {version}", highlight=False)
+
+
+def _console(*, quiet: bool = False) -> Console:
+    from rich.console import Console
+
+    return Console(stderr=quiet)
+
+
+@contextmanager
+def _progress(console: Console) -> Iterator[Tell]:
+    """Progress bars on a terminal; a line for each phase elsewhere."""
+    if not console.is_terminal:
+        yield _lines(console)
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(20), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as bars:
+        task = bars.add_task("starting", total=None)
+        yield lambda step: bars.update(
+            task, description=step.what, total=step.total if step.done else None, completed=step.done, refresh=True
+        )
+
+
+def _lines(console: Console) -> Tell:
+    def tell(step: Step) -> None:
+        if step.done in {0, step.total}:
+            console.print(step.what, highlight=False)
+
+    return tell
+
+
+def _say_built(console: Console, home: Home, built: Built) -> None:
+    from rich.table import Table
+
+    if built.runs:
+        seconds = ", ".join(f"{phase} {spent:.1f} s" for phase, spent in built.seconds.items())
+        console.print(f"Built {built.days} days in {built.runs} runs ({seconds}).", highlight=False)
+    else:
+        console.print("Everything was built already.")
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name in ("table", "version", "rows"):
+        table.add_column(name, justify="left" if name == "table" else "right")
+    for one in report(home, built)["tables"]:  # type: ignore[attr-defined]
+        table.add_row(one["table"], f"@{one['version']}", f"{one['rows']:,}")
+    console.print(table)
+    console.print(f"It is [bold]{home.now():%A %d %B %Y}[/bold] in this home.", highlight=False)
+
+
+def _wait(servers: Servers) -> None:
+    """Until Ctrl-C, or until a server ends by itself."""
+    try:
+        while (name := servers.ended()) is None:
+            time.sleep(0.5)
+    except KeyboardInterrupt:
+        return
+    raise LightkeeperError(f"The {name} ended by itself. Read {servers.logs}/{name}.log")
+
+
+def _short(path: Path) -> str:
+    try:
+        return f"./{path.relative_to(Path.cwd())}"
+    except ValueError:
+        return str(path)

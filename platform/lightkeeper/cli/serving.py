@@ -1,0 +1,105 @@
+"""Dagster's servers as children of one command: a code server that webserver and daemon share. Loopback only, ended by process id."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from lightkeeper.cli.project import Project
+from lightkeeper.errors import LightkeeperError
+from lightkeeper.home import Home
+
+__all__ = ["Servers", "free_port", "serving"]
+
+_LOOPBACK = "127.0.0.1"
+_GRACE = 10.0  # seconds between asking a server to end and ending it
+
+
+@dataclass(frozen=True)
+class Servers:
+    """The running servers: their processes by name, and where the pages are."""
+
+    processes: dict[str, subprocess.Popen[bytes]]
+    address: str
+    logs: Path
+
+    def ended(self) -> str | None:
+        """The name of a server that ended by itself, if any."""
+        return next((name for name, process in self.processes.items() if process.poll() is not None), None)
+
+
+def free_port(wanted: int) -> int:
+    """The first free port of this machine's loopback from `wanted` on. Raises LightkeeperError after a hundred."""
+    for port in range(wanted, wanted + 100):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((_LOOPBACK, port))
+            except OSError:
+                continue
+            return port
+    raise LightkeeperError(f"No port from {wanted} to {wanted + 99} is free on {_LOOPBACK}. Say another: --port.")
+
+
+@contextmanager
+def serving(project: Project, home: Home, port: int) -> Iterator[Servers]:
+    """The servers, for as long as the block runs. Dagster's home must be ready."""
+    logs = home.dagster / "logs"
+    logs.mkdir(parents=True, exist_ok=True)
+    page, code = free_port(port), free_port(port + 1000)
+    workspace = home.dagster / "workspace.yaml"
+    workspace.write_text(
+        f"load_from:\n  - grpc_server: {{host: {_LOOPBACK}, port: {code}, location_name: lightkeeper}}\n"
+    )
+    processes: dict[str, subprocess.Popen[bytes]] = {}
+    try:
+        for name, words in _commands(project, workspace, page, code).items():
+            processes[name] = _start(name, words, project.folder, logs)
+        (home.dagster / "servers.json").write_text(json.dumps({name: one.pid for name, one in processes.items()}))
+        yield Servers(processes, f"http://{_LOOPBACK}:{page}", logs)
+    finally:
+        _end(processes)
+        (home.dagster / "servers.json").unlink(missing_ok=True)
+
+
+def _commands(project: Project, workspace: Path, page: int, code: int) -> dict[str, list[str]]:
+    python = [sys.executable, "-m"]
+    module = ["--python-file", str(project.folder / f"{project.module.replace('.', '/')}.py")]
+    return {
+        "code": [*python, "dagster", "code-server", "start", *module, "--working-directory", str(project.folder),
+                 "--host", _LOOPBACK, "--port", str(code), "--location-name", "lightkeeper", "--log-level", "warning"],
+        "webserver": [*python, "dagster_webserver", "-w", str(workspace), "--host", _LOOPBACK, "--port", str(page),
+                      "--log-level", "warning"],
+        "daemon": [*python, "dagster._daemon", "run", "-w", str(workspace), "--log-level", "warning"],
+    }  # fmt: skip
+
+
+def _start(name: str, words: list[str], folder: Path, logs: Path) -> subprocess.Popen[bytes]:
+    with (logs / f"{name}.log").open("ab") as log:
+        return subprocess.Popen(  # noqa: S603 - the product's own servers
+            words, cwd=folder, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, start_new_session=True
+        )
+
+
+def _end(processes: dict[str, subprocess.Popen[bytes]]) -> None:
+    """Ask each server and its children to end; end those that do not."""
+    for process in processes.values():
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
+    deadline = time.monotonic() + _GRACE
+    for process in processes.values():
+        try:
+            process.wait(max(0.1, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()

@@ -1,0 +1,309 @@
+"""The options that all commands share, and how results are shown: one JSON document, or text that fits the terminal.
+
+It knows no command. Text of people and of data is shown, never interpreted: no markup, no control characters.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lightkeeper.home import Home
+
+if TYPE_CHECKING:
+    from polars import DataFrame, DataType
+    from rich.console import Console, RenderableType
+    from rich.table import Table
+
+    from lightkeeper.lake.table import Lake
+
+__all__ = [
+    "EPILOG", "AsOfOption", "Column", "HomeOption", "JsonOption", "cell", "count", "facts", "find_home", "grid", "moment",
+    "open_lake", "options", "plain", "preview", "print_json", "print_text", "records", "short", "size", "text", "timestamp", "type_name", "width",
+]  # fmt: skip
+
+EPILOG = (
+    "Exit codes: 0 done; 1 answered, and the answer is bad (diff: the versions differ; doctor: something is wrong); 2 wrong "
+    "usage; 3 refused, the reason and the next step are on stderr; 70 a fault of the program or the machine "
+    "(LIGHTKEEPER_DEBUG=1 shows where); 130 interrupted; 141 the reader of the output went away."
+)
+_GAP = 2  # blanks between columns
+_UNLIMITED = 10_000  # columns of a line that nobody looks at in a terminal
+_BROKEN_PIPE = 141  # what a shell reports of a process that SIGPIPE ended
+_LONGEST = 40  # characters of one value in a preview
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is no day: write it like 2026-10-23.") from None
+
+
+HomeOption = Annotated[
+    Path | None,
+    typer.Option("--home", metavar="DIR", help="Use this home, not the one of the project here (or LIGHTKEEPER_HOME)."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+AsOfOption = Annotated[
+    date | None,
+    typer.Option("--as-of", metavar="DAY", parser=_day, help="As it was known at the end of that day (UTC)."),
+]
+
+
+def _version(value: bool) -> None:  # noqa: FBT001 - typer's callback
+    from lightkeeper.cli.doctor import installed_version
+
+    if value:
+        print_text(f"lightkeeper {installed_version()}")
+        raise typer.Exit
+
+
+def options(
+    version: Annotated[  # noqa: ARG001 - its callback has said it and ended
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
+    """Options of the command itself, before any sub-command."""
+
+
+# -- where ------------------------------------------------------------------------------------------------------
+
+
+def find_home(given: Path | None) -> Home:
+    """The home that `--home` names, else the one that `Home.find` finds from here. Raises Refused."""
+    return Home(given.expanduser().resolve()) if given else Home.find(Path.cwd(), os.environ)
+
+
+def open_lake(given: Path | None) -> Lake:
+    """The lake of a home, with the home's clock. Raises Refused where there is neither a home nor a lake."""
+    from lightkeeper.lake.table import Lake
+
+    home = find_home(given)
+    if not home.lake.is_dir():
+        _ = home.record  # says that there is no home, and how to make one
+    return Lake(home.lake, clock=home.now)
+
+
+# -- printing ---------------------------------------------------------------------------------------------------
+
+
+def print_json(document: Mapping[str, object]) -> None:
+    """One JSON document on stdout. Days and times are ISO 8601, bytes hex digits, decimals and non-finite floats text."""
+    _write(json.dumps(plain(document), indent=2, allow_nan=False) + "\n")
+
+
+def plain(value: Any) -> Any:
+    """The value in JSON's own types."""
+    if isinstance(value, Mapping):
+        return {str(name): plain(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(one) for one in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, bytes):
+        return value.hex()
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
+
+
+def print_text(*parts: RenderableType) -> None:
+    """Text and tables on stdout; colours only where stdout is a terminal and NO_COLOR is not set."""
+    console = _console()
+    with console.capture() as captured:
+        console.print(*parts, sep="\n")
+    _write("".join(line.rstrip() + "\n" for line in captured.get().splitlines()))
+
+
+def _write(text: str) -> None:
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter's own flush at exit stays quiet
+        raise typer.Exit(_BROKEN_PIPE) from None
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console(width=width(), highlight=False, markup=False, emoji=False, soft_wrap=False)
+
+
+def width() -> int:
+    """Columns that a line may have: those of the terminal, or COLUMNS; without either lines are as long as they are."""
+    given = os.environ.get("COLUMNS", "")
+    if given.isdigit() and int(given):
+        return int(given)
+    return os.get_terminal_size(sys.stdout.fileno()).columns if sys.stdout.isatty() else _UNLIMITED
+
+
+# -- values as text ---------------------------------------------------------------------------------------------
+
+
+def text(value: object) -> str:
+    """The value in one line; control characters are written out, so that no text can drive the terminal."""
+    found = str(value)
+    return found if found.isprintable() else "".join(c if c.isprintable() else _escaped(c) for c in found)
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii") if ord(character) != 0xA0 else " "  # noqa: PLR2004 - a blank
+
+
+def cell(value: object) -> str:
+    """One value of a frame, at most 40 characters."""
+    found = "null" if value is None else text(plain(value))
+    return found if len(found) <= _LONGEST else f"{found[: _LONGEST - 1]}…"
+
+
+def count(number: int | None) -> str:
+    """`1,021,122`; `-` for what is not known."""
+    return "-" if number is None else f"{number:,}"
+
+
+def size(number: int | None) -> str:
+    """`12.3 MB`, in powers of ten; `-` for what is not known."""
+    if number is None:
+        return "-"
+    value = float(number)
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 999.5:  # noqa: PLR2004 - 1000 would have four digits
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:,.1f} TB"
+
+
+def moment(at: datetime | None) -> str:
+    """`2026-10-24 00:00`, UTC; `-` for what is not known."""
+    return "-" if at is None else at.astimezone(UTC).strftime("%Y-%m-%d %H:%M")
+
+
+def timestamp(at: datetime | None) -> str | None:
+    """ISO 8601, for JSON."""
+    return None if at is None else at.isoformat()
+
+
+def short(run: str | None) -> str:
+    """The first 8 characters of a run's id, as Dagster shows it; `-` for none."""
+    return "-" if run is None else text(run[:8])
+
+
+def type_name(dtype: DataType) -> str:
+    """The type as `table migrate` takes it: `Int64`, `Datetime(UTC)`, `Decimal(10,2)`; lists and structs with theirs inside."""
+    import polars as pl
+
+    if isinstance(dtype, pl.Datetime):
+        return "Datetime" if dtype.time_zone is None else f"Datetime({dtype.time_zone})"
+    if isinstance(dtype, pl.Decimal):
+        return f"Decimal({dtype.precision},{dtype.scale})"
+    if isinstance(dtype, pl.List):
+        return f"List({type_name(_instance(dtype.inner))})"
+    if isinstance(dtype, pl.Struct):
+        return f"Struct({', '.join(f'{text(one.name)}: {type_name(_instance(one.dtype))}' for one in dtype.fields)})"
+    return str(dtype)
+
+
+def _instance(dtype: DataType | type[DataType]) -> DataType:
+    return dtype() if isinstance(dtype, type) else dtype
+
+
+# -- tables -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a text table.
+
+    Attributes:
+        head: its heading.
+        cells: its values, one a row.
+        right: whether it is aligned to the right.
+        rank: in a narrow terminal the column with the highest rank goes first; 0 stays.
+        least: characters to which it may be cut; 0 when it may not be cut.
+    """
+
+    head: str
+    cells: Sequence[str]
+    right: bool = False
+    rank: int = 0
+    least: int = 0
+
+    @property
+    def natural(self) -> int:
+        """Characters of its longest cell."""
+        from rich.cells import cell_len
+
+        return max((cell_len(one) for one in (self.head, *self.cells)), default=0)
+
+    @property
+    def needed(self) -> int:
+        """Characters that it cannot do without."""
+        return min(self.natural, self.least) if self.least else self.natural
+
+
+def _fitting(columns: Sequence[Column], room: int) -> list[Column]:
+    kept = list(columns)
+    while sum(one.needed + _GAP for one in kept) - _GAP > room and any(one.rank for one in kept):
+        kept.remove(max(kept, key=lambda one: one.rank))
+    return kept
+
+
+def grid(columns: Sequence[Column], room: int | None = None) -> tuple[Table, list[str]]:
+    """A table in at most `room` characters (by default the terminal's), one line a row; and the headings left out for it."""
+    from rich.table import Table
+    from rich.text import Text
+
+    room = width() if room is None else room
+    kept = _fitting(columns, room)
+    spare = room - sum(one.needed + _GAP for one in kept) + _GAP
+    table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold", show_edge=False)
+    for one in kept:
+        wide = min(one.natural, one.needed + max(spare, 0))
+        spare -= wide - one.needed
+        justify = "right" if one.right else "left"
+        table.add_column(Text(one.head), justify=justify, width=wide, no_wrap=True, overflow="ellipsis")  # type: ignore[arg-type]
+    for row in zip(*(one.cells for one in kept), strict=True):
+        table.add_row(*(Text(one) for one in row))
+    return table, [one.head for one in columns if one not in kept]
+
+
+def facts(pairs: Sequence[tuple[str, str]]) -> Table:
+    """Labels and values under each other; long values continue below themselves."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), show_header=False)
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for label, value in pairs:
+        table.add_row(Text(label), Text(value))
+    return table
+
+
+def preview(frame: DataFrame) -> list[RenderableType]:
+    """The rows of a small frame, with as many of the first columns as fit, and the names of the others."""
+    from rich.text import Text
+
+    columns = [
+        Column(text(name), [cell(one) for one in frame[name]], frame.schema[name].is_numeric(), rank=place)
+        for place, name in enumerate(frame.columns)
+    ]
+    table, left_out = grid(columns)
+    more = [] if not left_out else [Text(f"and {len(left_out)} more: {', '.join(left_out)}", style="dim")]
+    return [table, *more]
+
+
+def records(frame: DataFrame) -> list[dict[str, Any]]:
+    """The rows of a frame in JSON's own types."""
+    return [plain(row) for row in frame.iter_rows(named=True)]

@@ -1,0 +1,97 @@
+"""The tree of errors. Each names the thing, the values and the next step.
+
+LightkeeperError
+├── Refused                  a question or an input was malformed; nothing was written
+│   ├── BadName              a name or a version that cannot be one
+│   ├── NoSuchTable          the folder holds no table
+│   ├── NoSuchVersion        the table has no such version
+│   ├── TypeRefused          Delta would spoil a column's type
+│   ├── SchemaChanged        the frame does not fit the table's schema
+│   ├── FileRefused          a landed file cannot be read as what it says it is
+│   └── BadDeclaration       a model, contract or source is declared wrongly
+├── TableVersionGone         a version existed, and its files do not
+├── Conflict                 somebody else committed first
+├── StorageFailed            the disk or the object store refused a write
+└── HomeBusy                 another process is landing into this home
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "BadDeclaration",
+    "BadName",
+    "Conflict",
+    "FileRefused",
+    "HomeBusy",
+    "LightkeeperError",
+    "NoSuchTable",
+    "NoSuchVersion",
+    "Refused",
+    "SchemaChanged",
+    "StorageFailed",
+    "TableVersionGone",
+    "TypeRefused",
+]
+
+
+class LightkeeperError(Exception):
+    """Everything that Lightkeeper raises on purpose."""
+
+
+class Refused(LightkeeperError):
+    """A question or an input was malformed; nothing was written."""
+
+
+class BadName(Refused):
+    """A name or a version that cannot be one."""
+
+
+class NoSuchTable(Refused):
+    """The folder holds no table."""
+
+
+class NoSuchVersion(Refused):
+    """The table has no such version."""
+
+
+class TypeRefused(Refused):
+    """Delta would spoil a column's type."""
+
+
+class SchemaChanged(Refused):
+    """The frame does not fit the table's schema."""
+
+
+class FileRefused(Refused):
+    """A landed file cannot be read as what it says it is.
+
+    Attributes:
+        file: name of the file.
+        row: record in the file, the header being 1; None where the whole file is meant.
+        rule: the rule that it broke, a short name such as `file_is_complete`.
+    """
+
+    def __init__(self, file: str, rule: str, why: str, row: int | None = None) -> None:
+        self.file, self.rule, self.why, self.row = file, rule, why, row
+        where = file if row is None else f"{file} row {row}"
+        super().__init__(f"{where}: {why} (rule {rule})")
+
+
+class BadDeclaration(Refused):
+    """A model, a contract or a source is declared wrongly."""
+
+
+class TableVersionGone(LightkeeperError):
+    """A version existed, and its files do not."""
+
+
+class Conflict(LightkeeperError):
+    """Somebody else committed first, and recomputing is not safe here."""
+
+
+class StorageFailed(LightkeeperError):
+    """The disk or the object store refused a write; nothing was committed."""
+
+
+class HomeBusy(LightkeeperError):
+    """Another process is landing into this home."""

@@ -1,0 +1,142 @@
+"""Frames made into durable Parquet files: encoded, hashed, with the statistics and the content sums of their rows.
+
+It commits nothing: a file that no commit names is no part of a table.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import uuid
+from collections import deque
+from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import date, timedelta
+from io import BytesIO
+from typing import Any
+
+import polars as pl
+
+from lightkeeper.lake.storage import Store
+from lightkeeper.measure.content import Sums, sums
+
+__all__ = ["Written", "write_file", "write_files"]
+
+_RANGED = (pl.Int8, pl.Int16, pl.Int32, pl.Int64, pl.Float32, pl.Float64, pl.Date)
+_EPOCH = date(1970, 1, 1)
+_DAYS = ((date.min - _EPOCH).days, (date.max - _EPOCH).days)  # what a calendar date in the log can say
+_AT_ONCE = 3  # files in work: two that are encoded and hashed, one that waits for the disk
+_ROW_GROUP = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A data file that is durable and that no commit names yet."""
+
+    path: str
+    bytes: int
+    rows: int
+    sha256: str
+    statistics: str
+    sums: Sums
+
+    def record(self) -> dict[str, object]:
+        """What the commit says of the file."""
+        return {"path": self.path, "bytes": self.bytes, "rows": self.rows, "sha256": self.sha256}
+
+
+def write_file(store: Store, table: str, frame: pl.DataFrame, prefix: str = "part") -> Written:
+    """Encode a frame as one Parquet file, hash it, make it durable. Raises StorageFailed."""
+    statistics, ranged = _statistics(frame)
+    buffer = BytesIO()
+    frame.write_parquet(
+        buffer,
+        compression="zstd",
+        compression_level=1,
+        row_group_size=_ROW_GROUP,
+        statistics={"min": ranged, "max": ranged, "null_count": True},
+    )
+    data, name = buffer.getbuffer(), f"{prefix}-{uuid.uuid4().hex}.parquet"
+    digest, total = hashlib.sha256(data).hexdigest(), sums(frame)
+    store.put(f"{table}/{name}", data)
+    return Written(name, len(data), frame.height, digest, statistics, total)
+
+
+def write_files(store: Store, table: str, frames: Iterable[pl.DataFrame]) -> list[Written]:
+    """`write_file` for each frame, a few at a time; when one fails, none is left behind."""
+    written: list[Written] = []
+    pending: deque[Future[Written]] = deque()
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        try:
+            for frame in frames:
+                if len(pending) >= _AT_ONCE:
+                    written.append(pending.popleft().result())
+                pending.append(pool.submit(write_file, store, table, frame))
+            while pending:
+                written.append(pending.popleft().result())
+        except BaseException:
+            written += [one.result() for one in pending if one.exception() is None]
+            store.discard([f"{table}/{one.path}" for one in written])
+            raise
+    return written
+
+
+def _statistics(frame: pl.DataFrame) -> tuple[str, bool]:
+    """Delta statistics of the number and date columns; and whether the file itself may state ranges of its columns.
+
+    Where a column holds NaN nobody states a range of it: readers that count NaN as the largest number would miss rows.
+    Nested columns get no statistics, and a file with one states no ranges, for NaN may hide in it.
+    """
+    ranges = _ranges(frame)
+    stated = {
+        column: pair for column, (low, high) in ranges.items() if (pair := _stated(frame.schema[column], low, high))
+    }
+    text = {
+        "numRecords": frame.height,
+        "minValues": {column: low for column, (low, _) in stated.items()},
+        "maxValues": {column: high for column, (_, high) in stated.items()},
+        "nullCount": {c: frame[c].null_count() for c, dtype in frame.schema.items() if not dtype.is_nested()},
+    }
+    sound = not any(dtype.is_nested() for dtype in frame.dtypes) and not any(
+        _is_nan(high) for _, high in ranges.values()
+    )
+    return json.dumps(text, separators=(",", ":")), sound
+
+
+def _ranges(frame: pl.DataFrame) -> dict[str, tuple[Any, Any]]:
+    """Least and largest value of each column with a range, dates as days since 1970; NaN counts as the largest."""
+    columns = [c for c, dtype in frame.schema.items() if isinstance(dtype, _RANGED)]
+    if not columns:
+        return {}
+    found = frame.lazy().select(
+        [pl.col(c).to_physical().min().alias(f"min {c}") for c in columns]
+        + [_largest(c, frame.schema[c]).alias(f"max {c}") for c in columns]
+    )
+    row = found.collect().row(0)
+    return dict(zip(columns, zip(row[: len(columns)], row[len(columns) :], strict=True), strict=True))
+
+
+def _largest(column: str, dtype: pl.DataType) -> pl.Expr:
+    return pl.col(column).nan_max() if dtype.is_float() else pl.col(column).to_physical().max()
+
+
+def _stated(dtype: pl.DataType, low: Any, high: Any) -> tuple[Any, Any] | None:
+    """A range as JSON can say it; None where it cannot: no value, NaN, infinite, a day outside the years 1 to 9999."""
+    if low is None or _is_nan(high):
+        return None
+    if isinstance(dtype, pl.Date):
+        inside = _DAYS[0] <= low and high <= _DAYS[1]
+        return (_iso(low), _iso(high)) if inside else None
+    if dtype.is_float():
+        return None if math.isinf(low) or math.isinf(high) else (low or -0.0, high or 0.0)
+    return low, high
+
+
+def _is_nan(value: Any) -> bool:
+    return isinstance(value, float) and math.isnan(value)
+
+
+def _iso(days: int) -> str:
+    return (_EPOCH + timedelta(days)).isoformat()

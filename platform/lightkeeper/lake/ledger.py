@@ -1,0 +1,76 @@
+"""Append-only event tables beside the tables: what happened and made no table version. Rows are never changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import polars as pl
+
+from lightkeeper.errors import Conflict, StorageFailed
+from lightkeeper.lake.files import write_file
+from lightkeeper.lake.gateway import Live, Transaction, commit, discard_unnamed, live_files
+from lightkeeper.lake.layout import rows_of
+from lightkeeper.lake.schema import PolarsSchema, conform
+from lightkeeper.lake.storage import Store
+
+__all__ = ["Ledger"]
+
+_ATTEMPTS = 20
+_FILES = 64  # small files before they become one
+_SMALL = 100_000  # rows
+
+
+class Ledger:
+    """One event table, `_ledger/<name>`, of a fixed schema; the names of its files keep the order of the rows."""
+
+    def __init__(self, store: Store, name: str, schema: PolarsSchema) -> None:
+        self.store, self.path, self.schema = store, f"_ledger/{name}", schema
+
+    def rows(self) -> pl.DataFrame:
+        """All rows, in the order in which they were added; no rows when nothing was added yet."""
+        handle = self._handle()
+        return self._rows([] if handle is None else live_files(handle, None))
+
+    def add(self, rows: Iterable[Mapping[str, object]]) -> None:
+        """Add rows in one commit. Raises Conflict after many lost races, StorageFailed when the disk refuses."""
+        frame = conform(pl.DataFrame(list(rows), schema=dict(self.schema)), self.schema)
+        if frame.is_empty():
+            return
+        for _ in range(_ATTEMPTS):
+            try:
+                self._add(frame)
+            except Conflict:
+                continue
+            return
+        raise Conflict(f"{self.path}: {_ATTEMPTS} commits in a row were beaten by other writers. Run it again.")
+
+    def _add(self, frame: pl.DataFrame) -> None:
+        handle = self._handle()
+        base = -1 if handle is None else handle.version()
+        live = [] if handle is None else live_files(handle, None)
+        small = [one for one in live if one.rows < _SMALL]
+        merged = small if len(small) >= _FILES else []
+        whole = pl.concat([self._rows(merged), frame])
+        written = write_file(self.store, self.path, whole, f"part-{base + 1:020d}")
+        try:
+            commit(self.store, Transaction(self.path, base, self.schema, [written], merged, {"mode": "append"}))
+        except BaseException:
+            discard_unnamed(self.store, self.path, base + 1, [written])
+            raise
+
+    def _rows(self, files: Sequence[Live]) -> pl.DataFrame:
+        if not files:
+            return pl.DataFrame(schema=dict(self.schema))
+        return rows_of(self.store, self.path, sorted(files, key=lambda one: one.path), self.schema)
+
+    def _handle(self) -> Any:
+        from deltalake import DeltaTable
+        from deltalake.exceptions import DeltaError, TableNotFoundError
+
+        try:
+            return DeltaTable(self.store.uri(self.path), storage_options=dict(self.store.options) or None)
+        except TableNotFoundError:
+            return None
+        except (DeltaError, OSError) as error:
+            raise StorageFailed(f"{self.path} could not be read: {error}") from error

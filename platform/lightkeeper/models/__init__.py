@@ -1,0 +1,1 @@
+"""Models: declared, trained, kept, asked. The only floor that imports lightgbm; it knows no Dagster."""

@@ -1,0 +1,91 @@
+"""What a run reads: the lake as it stood when the run started, plus what the run itself made. Kept in files of the run.
+
+The files make the pins one for all processes of a run; the first process to start writes them, the others read them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from lightkeeper.errors import NoSuchTable
+from lightkeeper.lake.sources import DeltaSource
+from lightkeeper.lake.table import Lake
+from lightkeeper.values import Input, TableVersion
+
+__all__ = ["RunPins"]
+
+
+class RunPins:
+    """The pins of one run, in `folder`.
+
+    Args:
+        lake: where the tables stand.
+        folder: of this run alone; made when missing.
+        sources: declared tables outside the lake, which are pinned as well.
+    """
+
+    def __init__(self, lake: Lake, folder: Path, sources: Iterable[DeltaSource] = ()) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self._write_once("pins.json", lambda: self._now(lake, sources))
+        self.start: Mapping[str, Input] = {
+            name: Input(TableVersion(name, pin["version"]), pin["uri"])
+            for name, pin in json.loads((folder / "pins.json").read_text()).items()
+        }
+
+    def input(self, table: str) -> Input:
+        """The version that this run reads. Raises NoSuchTable when there was none at its start and it made none."""
+        made = self._made(table)
+        if made is not None:
+            return Input(made)
+        if table not in self.start:
+            raise NoSuchTable(f"table {table!r} had no version when this run started. Materialize {table} first, or with it.")
+        return self.start[table]
+
+    def base(self, table: str) -> int:
+        """The version that a write of this run stands on; -1 when the table did not exist."""
+        made = self._made(table)
+        if made is not None:
+            return made.version
+        return self.start[table].version.version if table in self.start else -1
+
+    def record(self, made: TableVersion) -> None:
+        """Note that this run committed `made`; it reads that version from now on."""
+        target = self.folder / f"made-{made.table}"
+        temporary = target.with_suffix(f".{os.getpid()}")
+        temporary.write_text(str(made))
+        temporary.replace(target)
+
+    def _made(self, table: str) -> TableVersion | None:
+        try:
+            return TableVersion.parse((self.folder / f"made-{table}").read_text())
+        except FileNotFoundError:
+            return None
+
+    def _write_once(self, name: str, content: object) -> None:
+        target = self.folder / name
+        if target.exists():
+            return
+        temporary = target.with_suffix(f".{os.getpid()}")
+        temporary.write_text(json.dumps(content()))  # type: ignore[operator]
+        try:
+            os.link(temporary, target)  # fails when another process of the run was first: then its pins hold
+        except FileExistsError:
+            pass
+        finally:
+            temporary.unlink()
+
+    @staticmethod
+    def _now(lake: Lake, sources: Iterable[DeltaSource]) -> dict[str, dict[str, object]]:
+        pins: dict[str, dict[str, object]] = {
+            name: {"version": version.version, "uri": None} for name, version in lake.versions().items()
+        }
+        for source in sources:
+            try:
+                pins[source.name] = {"version": source.newest().version.version, "uri": source.uri}
+            except NoSuchTable:
+                continue  # whoever reads it is told then; other assets of the run do not need it
+        return pins

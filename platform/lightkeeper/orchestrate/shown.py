@@ -1,0 +1,86 @@
+"""What Dagster's UI shows of a version: numbers, versions, schema, column lineage, the command. It reads the commit only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+import dataframely as dy
+
+from lightkeeper.lake.table import Lake
+from lightkeeper.measure.contract import column_lineage, columns
+from lightkeeper.measure.picture import markdown, trend
+from lightkeeper.values import TableVersion
+
+__all__ = ["about", "picture", "shown"]
+
+_SCHEMA, _LINEAGE = "dagster/column_schema", "dagster/column_lineage"
+
+
+def about(contract: type[dy.Schema], by: str | None = None) -> dict[str, Any]:
+    """Definition metadata of an asset from its contract: column schema, column lineage, and the date column of its parts."""
+    found: dict[str, Any] = {_SCHEMA: _schema(contract)}
+    lineage = _lineage(contract)
+    if lineage is not None:
+        found[_LINEAGE] = lineage
+    return found if by is None else {**found, "partition_expr": by}
+
+
+def picture(values: Sequence[float | None], what: str = "") -> dg.MarkdownMetadataValue:
+    """A small trend picture that Dagster's UI shows inline."""
+    return dg.MetadataValue.md(markdown(trend(values), what))
+
+
+def _schema(contract: type[dy.Schema]) -> dg.TableSchema:
+    return dg.TableSchema(
+        columns=[
+            dg.TableColumn(
+                note.name,
+                note.type,
+                description=note.description,
+                constraints=dg.TableColumnConstraints(nullable=note.nullable, other=list(note.constraints)),
+            )
+            for note in columns(contract)
+        ]
+    )
+
+
+def _lineage(contract: type[dy.Schema]) -> dg.TableColumnLineage | None:
+    deps = {column: [_dep(one) for one in origins] for column, origins in column_lineage(contract).items() if origins}
+    return dg.TableColumnLineage(deps_by_column=deps) if deps else None
+
+
+def _dep(origin: str) -> dg.TableColumnDep:
+    table, _, column = origin.rpartition(".")
+    return dg.TableColumnDep(asset_key=dg.AssetKey(table.split("__")), column_name=column)
+
+
+def shown(lake: Lake, made: TableVersion, definition: Mapping[str, Any], unchanged: bool) -> dict[str, Any]:  # noqa: FBT001
+    """Materialization metadata of a version."""
+    commit = lake.commit(made)
+    found: dict[str, Any] = {
+        "table version": str(made),
+        "inputs": ", ".join(str(one.version) for one in commit.inputs) or "none",
+        "dagster/row_count": commit.rows or 0,
+        "rows written": 0 if unchanged else commit.rows_written or 0,
+        "bytes written": 0 if unchanged else commit.bytes_written,
+        "content hash": commit.content_hash or "",
+        "known at": commit.known_at.isoformat() if commit.known_at else "",
+        "dagster/table_name": made.table,
+        "dagster/uri": lake.store.uri(made.table),
+        "show": dg.MetadataValue.md(f"`lightkeeper table show {made}`"),
+        _SCHEMA: _column_schema(lake, made, definition),
+    }
+    if unchanged:
+        found["unchanged"] = dg.MetadataValue.text("The same content again: no new version was made.")
+    if commit.sources:
+        found["landed files"] = dg.MetadataValue.int(len(commit.sources))
+    return {**found, _LINEAGE: definition[_LINEAGE]} if _LINEAGE in definition else found
+
+
+def _column_schema(lake: Lake, made: TableVersion, definition: Mapping[str, Any]) -> Any:
+    if _SCHEMA in definition:
+        return definition[_SCHEMA]
+    stored: Iterable[tuple[str, Any]] = lake.schema(made.table, made).items()
+    return dg.TableSchema(columns=[dg.TableColumn(name, str(dtype)) for name, dtype in stored])

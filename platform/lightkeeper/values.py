@@ -1,0 +1,111 @@
+"""Frozen values that every floor speaks in. Standard library only: no frames, no I/O, no clock."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+
+from lightkeeper.errors import BadName
+
+__all__ = ["Input", "LandedFile", "ModelVersion", "Stamp", "TableVersion", "Window", "check_name"]
+
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}")
+
+
+def check_name(name: str) -> str:
+    """`name` if it can name a table: letters, digits and underscores, a letter first, at most 100. Raises BadName."""
+    if not _NAME.fullmatch(name):
+        raise BadName(f"{name!r} cannot name a table: letters, digits and underscores, a letter first, at most 100.")
+    return name
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class TableVersion:
+    """What was read or written: `sales@41`."""
+
+    table: str
+    version: int
+
+    def __str__(self) -> str:
+        return f"{self.table}@{self.version}"
+
+    @classmethod
+    def parse(cls, text: str) -> TableVersion:
+        """`TableVersion.parse("sales@41")`. Raises BadName when the text is no table version."""
+        name, at, number = text.partition("@")
+        if not at or not number.isascii() or not number.isdigit():
+            raise BadName(f"{text!r} is no table version: write it like sales@41.")
+        return cls(check_name(name), int(number))
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ModelVersion:
+    """One trained artifact and all that made it: `demand:v3`. Versions count from 1."""
+
+    model: str
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.model}:v{self.number}"
+
+    @classmethod
+    def parse(cls, text: str) -> ModelVersion:
+        """`ModelVersion.parse("demand:v3")`. Raises BadName when the text is no model version."""
+        name, colon, number = text.partition(":v")
+        if not colon or not number.isascii() or not number.isdigit() or int(number) == 0:
+            raise BadName(f"{text!r} is no model version: write it like demand:v3.")
+        return cls(check_name(name), int(number))
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Half-open `[start, end)` of event time, in days (UTC)."""
+
+    start: date
+    end: date
+
+    def __contains__(self, day: date) -> bool:
+        return self.start <= day < self.end
+
+
+@dataclass(frozen=True, slots=True)
+class LandedFile:
+    """A file that rows came from: its name, the sha256 of its bytes (hex), its size, its records, the part it speaks for."""
+
+    name: str
+    sha256: str
+    bytes: int
+    rows: int
+    part: date | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """One thing that a write was computed from: a version of a table of this lake, or of a source outside it."""
+
+    version: TableVersion
+    uri: str | None = None  # where a table outside this lake stands; None for a table of this lake
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """Who and what wrote: recorded in the commit itself.
+
+    `known_at` is the time of recording by the home's clock (UTC); None means the lake's own clock.
+    `extra` holds further JSON values, such as the model version that a forecast was made with.
+    """
+
+    asset: str | None = None
+    run_id: str | None = None
+    code_version: str | None = None
+    git_commit: str | None = None
+    git_dirty: bool | None = None
+    files: tuple[LandedFile, ...] = ()
+    known_at: datetime | None = None
+    extra: Mapping[str, object] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.known_at is not None and self.known_at.utcoffset() != UTC.utcoffset(None):
+            raise BadName(f"known_at must be a UTC time, got {self.known_at!r}.")

@@ -1,0 +1,49 @@
+"""Fixtures: a home with history, built once, copied for each story."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from assets.sample import SAMPLE
+from tests.harness import Story, copied, new_home
+
+
+@pytest.fixture(scope="session")
+def history(tmp_path_factory: pytest.TempPathFactory) -> Story:
+    """The small sample with everything landed but the last 56 days, a model and a forecast. Only to be read."""
+    story = Story(new_home(tmp_path_factory.mktemp("history") / "home"))
+    days = SAMPLE.days(story.home)
+    last = days[-57]
+    story.release(days[0], last)
+    story.land(days[0], last, leave_out=())
+    return story
+
+
+@pytest.fixture
+def story(history: Story, tmp_path: Path) -> Iterator[Story]:
+    """A copy of the home with history, to go on from."""
+    told = copied(history.home, tmp_path / "home")
+    yield told
+    told.instance.dispose()
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Iterator[Story]:
+    """A home of the small sample in which nothing has landed."""
+    told = Story(new_home(tmp_path / "home"))
+    yield told
+    told.instance.dispose()
+
+
+@pytest.fixture
+def next_day(history: Story):  # noqa: ANN201 - a date
+    """The first day after the history that has sales."""
+    now = history.home.now().date()
+    return next(day for day in SAMPLE.trading_days(history.home) if day >= now)
+
+
+__all__ = ["timedelta"]

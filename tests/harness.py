@@ -1,0 +1,121 @@
+"""Verbs for stories: a home of the example company with a real Dagster instance, real files, real Delta tables."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import dagster as dg
+import polars as pl
+
+import lightkeeper as lk
+from assets import LANDINGS, MODELS, TABLES
+from assets.sample import SAMPLE
+from lightkeeper.lake.table import Lake
+from lightkeeper.orchestrate.landing import files_ledger
+from lightkeeper.orchestrate.running import DAGSTER_YAML, Ran, materialize
+
+HEADER = "invoice,stock_code,description,quantity,invoiced_at,price_gbp,country\n"
+TODAY = date(2026, 11, 22)
+
+
+@dataclass
+class Story:
+    """One home and what happens in it."""
+
+    home: lk.Home
+    cursor: str | None = None
+    defs: dg.Definitions = field(init=False)
+    instance: dg.DagsterInstance = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.home.dagster.mkdir(parents=True, exist_ok=True)
+        (self.home.dagster / "dagster.yaml").write_text(DAGSTER_YAML)
+        self.instance = dg.DagsterInstance.from_config(str(self.home.dagster))
+        self.defs = definitions(self.home)
+
+    @property
+    def lake(self) -> Lake:
+        """The lake of the home, with its clock."""
+        return Lake(self.home.lake, clock=self.home.now)
+
+    def put(self, name: str, text: str | bytes) -> Path:
+        """A file arrives in the landing folder of the sales."""
+        target = self.home.landing / "sales" / name
+        target.write_bytes(text.encode() if isinstance(text, str) else text)
+        return target
+
+    def release(self, first: date, last: date) -> None:
+        """The sample's files of some days arrive, and the clock moves on."""
+        SAMPLE.release(self.home, [first + timedelta(n) for n in range((last - first).days + 1)])
+        self.clock_after(last)
+
+    def clock_after(self, day: date) -> None:
+        """It is the morning after a day."""
+        if self.home.record.kind == "sample":
+            with self.home.landing_lock():
+                self.home.move_clock(datetime.combine(day + timedelta(1), datetime.min.time(), UTC))
+
+    def land(self, first: date, last: date | None = None, *, leave_out: tuple[str, ...] = ("demand_model",)) -> Ran:
+        """Land the files of some days and refresh what depends on them; models are left alone."""
+        return materialize(self.defs, self.instance, (first, last or first), leave_out)
+
+    def tick(self) -> list[dg.RunRequest]:
+        """One tick of the sensor `arrivals`, which goes on from the last one."""
+        repository = self.defs.get_repository_def()
+        context = dg.build_sensor_context(self.instance, cursor=self.cursor, repository_def=repository)
+        found = repository.get_sensor_def("arrivals").evaluate_tick(context)
+        self.cursor, self.skipped = found.cursor, found.skip_message
+        return list(found.run_requests or [])
+
+    def launch(self, request: dg.RunRequest) -> dg.ExecuteInProcessResult:
+        """Run what a tick asked for, in this process."""
+        return self.defs.resolve_implicit_global_asset_job_def().execute_in_process(
+            instance=self.instance,
+            asset_selection=list(request.asset_selection or []),
+            tags={**request.tags, "dagster/run_key": request.run_key or ""},
+            raise_on_error=False,
+        )
+
+    def rows(self, table: str, at: int | None = None) -> pl.DataFrame:
+        """The rows of a table."""
+        return self.lake.read(table, at).collect()
+
+    def files(self) -> pl.DataFrame:
+        """What became of each file."""
+        return files_ledger(self.lake).rows()
+
+
+def definitions(home: lk.Home) -> dg.Definitions:
+    """The example's code location over some home, as definitions.py assembles it over the deployment's."""
+    manager = lk.LakeIOManager(root=str(home.lake), home=str(home.root))
+    first_day = home.record.first_day or date(2024, 1, 1)
+    return dg.Definitions.merge(
+        dg.Definitions(
+            assets=[*(lk.landing_assets(one, home, first_day) for one in LANDINGS), *TABLES],
+            sensors=[lk.arrivals_sensor(LANDINGS, MODELS, home, lambda: manager.lake)],
+            resources={"io_manager": manager, "landing": lk.LandingFolder(home=str(home.root))},
+            executor=dg.in_process_executor,
+        ),
+        lk.definitions(MODELS),
+    )
+
+
+def new_home(folder: Path) -> lk.Home:
+    """A home of the small sample in which nothing has landed."""
+    home = lk.Home(folder)
+    SAMPLE.create(home, "small", TODAY)
+    return home
+
+
+def copied(home: lk.Home, folder: Path) -> Story:
+    """A story that begins where another home stands."""
+    shutil.copytree(home.root, folder)
+    return Story(lk.Home(folder))
+
+
+def line(day: date, *, code: str = "85123A", quantity: object = 6, price: object = 2.55, invoice: str = "536365") -> str:
+    """One line of a sales file."""
+    return f"{invoice},{code},WHITE LANTERN,{quantity},{day} 08:26:00,{price},United Kingdom\n"
