@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
 from pathlib import Path
 
 import polars as pl
-from lightkeeper.errors import Refused
+from lightkeeper.errors import Refused, StorageFailed
 from lightkeeper.home import Home, HomeRecord
 from lightkeeper.lake.landing import part_of
 
@@ -111,7 +112,11 @@ class OnlineRetail:
     def release(self, home: Home, days: Iterable[date]) -> Released:
         """Writes `landing/sales/sales-<day>.csv` for each of `days` that has trade, whole or not at all.
 
-        A file that is there is left as it is: it may have been corrected. Raises Refused for a day outside the sample.
+        A file that is there is left as it is: it may have been corrected.
+
+        Raises:
+            Refused: a day lies outside the sample; nothing was written.
+            StorageFailed: the disk refused a file; those before it stand.
         """
         asked = sorted({*days})
         if outside := sorted({*asked} - {*self.days(home)}):
@@ -173,7 +178,12 @@ def _file(home: Home, day: date) -> Path:
 
 def _write(frame: pl.DataFrame, path: Path) -> None:
     """Under a name that no sensor takes for an arrival until it is whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    frame.write_csv(temporary, datetime_format=_TIME)
-    temporary.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        frame.write_csv(temporary, datetime_format=_TIME)
+        temporary.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise StorageFailed(f"{path} could not be written: {error}. The files before it stand; ask again.") from error

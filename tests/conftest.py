@@ -18,8 +18,7 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> Story:
     story = Story(new_home(tmp_path_factory.mktemp("history") / "home"))
     days = SAMPLE.days(story.home)
     last = days[-57]
-    story.release(days[0], last)
-    story.land(days[0], last, leave_out=())
+    story.build(days[0], last)
     return story
 
 

@@ -15,7 +15,7 @@ from assets import LANDINGS, MODELS, TABLES
 from assets.sample import SAMPLE
 from lightkeeper.lake.table import Lake
 from lightkeeper.orchestrate.landing import files_ledger
-from lightkeeper.orchestrate.running import DAGSTER_YAML, Ran, materialize
+from lightkeeper.orchestrate.running import DAGSTER_YAML, Ran, landed, materialize, others, refreshed
 
 HEADER = "invoice,stock_code,description,quantity,invoiced_at,price_gbp,country\n"
 TODAY = date(2026, 11, 22)
@@ -34,7 +34,7 @@ class Story:
         self.home.dagster.mkdir(parents=True, exist_ok=True)
         (self.home.dagster / "dagster.yaml").write_text(DAGSTER_YAML)
         self.instance = dg.DagsterInstance.from_config(str(self.home.dagster))
-        self.defs = definitions(self.home)
+        self.defs = lk.project(self.home.root, landings=LANDINGS, assets=TABLES, models=MODELS, home=self.home)
 
     @property
     def lake(self) -> Lake:
@@ -58,9 +58,19 @@ class Story:
             with self.home.landing_lock():
                 self.home.move_clock(datetime.combine(day + timedelta(1), datetime.min.time(), UTC))
 
-    def land(self, first: date, last: date | None = None, *, leave_out: tuple[str, ...] = ("demand_model",)) -> Ran:
+    def build(self, first: date, last: date) -> None:
+        """Land a history in one run, and make everything that depends on it in another."""
+        self.release(first, last)
+        materialize(self.defs, self.instance, landed(self.defs), (first, last))
+        materialize(self.defs, self.instance, others(self.defs))
+
+    def land(self, first: date, last: date | None = None) -> Ran:
         """Land the files of some days and refresh what depends on them; models are left alone."""
-        return materialize(self.defs, self.instance, (first, last or first), leave_out)
+        return materialize(self.defs, self.instance, refreshed(self.defs), (first, last or first))
+
+    def train(self) -> Ran:
+        """Train the model on what is there."""
+        return materialize(self.defs, self.instance, [dg.AssetKey("demand_model")])
 
     def tick(self) -> list[dg.RunRequest]:
         """One tick of the sensor `arrivals`, which goes on from the last one."""
@@ -86,21 +96,6 @@ class Story:
     def files(self) -> pl.DataFrame:
         """What became of each file."""
         return files_ledger(self.lake).rows()
-
-
-def definitions(home: lk.Home) -> dg.Definitions:
-    """The example's code location over some home, as definitions.py assembles it over the deployment's."""
-    manager = lk.LakeIOManager(root=str(home.lake), home=str(home.root))
-    first_day = home.record.first_day or date(2024, 1, 1)
-    return dg.Definitions.merge(
-        dg.Definitions(
-            assets=[*(lk.landing_assets(one, home, first_day) for one in LANDINGS), *TABLES],
-            sensors=[lk.arrivals_sensor(LANDINGS, MODELS, home, lambda: manager.lake)],
-            resources={"io_manager": manager, "landing": lk.LandingFolder(home=str(home.root))},
-            executor=dg.in_process_executor,
-        ),
-        lk.definitions(MODELS),
-    )
 
 
 def new_home(folder: Path) -> lk.Home:

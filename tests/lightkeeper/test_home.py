@@ -125,7 +125,7 @@ def test_a_record_of_a_newer_format_is_refused_by_its_number(home: Home) -> None
         '{"format": 1}',
         '{"format": 1, "kind": "other"}',
         '{"format": 1, "kind": "sample"}',
-        '{"format": 1, "kind": "sample", "sample_size": "s", "shift_weeks": "7", "first_day": "2024-11-12", "now": ""}',
+        '{"format":1,"kind":"sample","sample_size":"s","shift_weeks":"7","first_day":"2024-11-12","now":"2024-11-12T00Z"}',
         '{"format": 1, "kind": "sample", "sample_size": "s", "shift_weeks": 7, "first_day": "12.11.2024", "now": "x"}',
         '{"format": 1, "kind": "sample", "sample_size": "s", "shift_weeks": 7, "first_day": "2024-11-12", "now": 0}',
         '{"format":1,"kind":"sample","sample_size":"s","shift_weeks":7,"first_day":"2024-11-12","now":"2024-11-12T00:00"}',
@@ -162,6 +162,13 @@ def test_a_home_is_durable_before_it_is_reported(tmp_path: Path, monkeypatch: py
     Home(tmp_path).create()
     assert [Path(path).name.endswith("tmp") for path in synced] == [True, False]
     assert synced[1] == str(tmp_path)
+
+
+def test_whoever_reads_the_record_while_it_is_written_sees_the_old_one_whole(home: Home) -> None:
+    with (home.root / "home.json").open() as reader:
+        home.move_clock(NOW + timedelta(days=1))
+        assert json.load(reader)["now"] == NOW.isoformat()
+    assert home.now() == NOW + timedelta(days=1)
 
 
 def test_a_home_that_cannot_be_made_says_why(tmp_path: Path) -> None:

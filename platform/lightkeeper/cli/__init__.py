@@ -1,7 +1,7 @@
-"""The command `lightkeeper`: its start, its exit codes, and errors as sentences. What it shows belongs to the modules beside it.
+"""The command `lightkeeper`: its start, its exit codes, and errors as sentences. What is shown stands beside it.
 
-The start needs the standard library alone, so that `lightkeeper doctor` can say which packages are missing, typer included;
-commands import what they need when they run.
+The start needs the standard library alone, so that `lightkeeper doctor` can say which packages are missing, typer
+included; commands import what they need when they run.
 """
 
 from __future__ import annotations
@@ -20,29 +20,56 @@ if TYPE_CHECKING:
 
     app: typer.Typer
 
-__all__ = ["app", "main"]
+__all__ = ["NOBODY_READS", "app", "main", "write_out"]
 
 REFUSED = 3  # a LightkeeperError: the reason and the next step are on stderr
 FAULT = 70  # anything that nobody expected
 INTERRUPTED = 130
+NOBODY_READS = 141  # what a shell reports of a process that SIGPIPE ended
+_LOOK = "LIGHTKEEPER_DEBUG=1 shows where; lightkeeper doctor says what is wrong here."
 
 
 def main() -> None:
     """Runs the command of `sys.argv` and exits: 0, 1, 2, 3, 70, 130 or 141, as `lightkeeper --help` explains them."""
     for stream in (sys.stdout, sys.stderr):
         _print_what_can_be_printed(stream)
+    code = _run()
+    sys.exit(code if write_out("") else NOBODY_READS)
+
+
+def write_out(text: str) -> bool:
+    """Writes to stdout at once; False when its reader went away, as `head` does."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the flush at exit has a place to go
+        return False
+    return True
+
+
+def _run() -> int:
     try:
         command = _build()
     except ImportError as error:
-        sys.exit(_without_typer(error))
+        return _without_typer(error)
     try:
         command(prog_name="lightkeeper")
-    except LightkeeperError as error:
-        sys.exit(_say(type(error).__name__, str(error), REFUSED))
+    except SystemExit as end:
+        return int(end.code or 0)
     except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
+        return INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the last place where it can become a sentence
-        sys.exit(_say("A fault", f"{type(error).__name__}: {error}\nLIGHTKEEPER_DEBUG=1 shows where.", FAULT))
+        return _explained(error)
+    return 0
+
+
+def _explained(error: Exception) -> int:
+    if isinstance(error, LightkeeperError):
+        return _say(type(error).__name__, str(error), REFUSED)
+    if isinstance(error, ImportError):
+        return _missing(error)
+    return _say("A fault", f"{type(error).__name__}: {error}\n{_LOOK}", FAULT)
 
 
 def __getattr__(name: str) -> object:
@@ -79,7 +106,7 @@ def _say(kind: str, sentence: str, code: int) -> int:
     terminal = sys.stderr.isatty()
     width = shutil.get_terminal_size().columns if terminal else 10_000
     lines = [line for part in sentence.splitlines() for line in _wrapped(part, width - 2)]
-    head = f"\x1b[1;31m{kind}\x1b[0m" if terminal and "NO_COLOR" not in os.environ else kind
+    head = f"\x1b[1;31m{kind}\x1b[0m" if terminal and not os.environ.get("NO_COLOR") else kind
     sys.stderr.write("\n".join([head, *(f"  {line}" for line in lines)]) + "\n")
     return code
 
@@ -102,4 +129,8 @@ def _without_typer(error: ImportError) -> int:
 
     if sys.argv[1:2] == ["doctor"]:
         return doctor.without_typer(sys.argv[2:])
-    return _say("A package is missing", f"{error}. It says what is missing and how to mend it: lightkeeper doctor", FAULT)
+    return _missing(error)
+
+
+def _missing(error: ImportError) -> int:
+    return _say("A package is missing", f"{error}. What is missing, and how to mend it: lightkeeper doctor", FAULT)

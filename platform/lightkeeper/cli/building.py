@@ -102,29 +102,24 @@ def _land_history(
     tell(Step(f"writing the files of {len(days)} days", 0, len(days)))
     sample.release(home, days)
     home.move_clock(_after(days[-1]))
-    tell(Step(f"landing {len(days)} days, features, model, forecast", 0, len(days)))
-    from lightkeeper.orchestrate.running import materialize
-
-    built.add(materialize(defs, instance, (days[0], days[-1])), len(days))
-    _note(home, days[-1])
-    tell(Step(f"landed {len(days)} days", len(days), len(days)))
+    _land_all(home, defs, instance, days, built, tell)
 
 
 def _land_each(
     sample: Sample, home: Home, defs: dg.Definitions, instance: dg.DagsterInstance, days: list[date], built: Built, tell: Tell
 ) -> None:
     """Each day of trade on its own: landed, features of what is new, a forecast by the model that is there."""
-    from lightkeeper.orchestrate.running import materialize
+    from lightkeeper.orchestrate.running import materialize, refreshed
 
     done = _done(home)
     todo = [day for day in days if done is None or day > done]
-    trading = set(sample.trading_days(home)) if todo else set()
+    trading, keys = set(sample.trading_days(home)) if todo else set(), refreshed(defs)
     for number, day in enumerate(todo, 1):
         tell(Step(f"{day:%a %d %b %Y}", number - 1, len(todo)))
         if day in trading:
             sample.release(home, [day])
             home.move_clock(_after(day))
-            built.add(materialize(defs, instance, (day, day), leave_out=_models(defs)), 1)
+            built.add(materialize(defs, instance, keys, (day, day)), 1)
         _note(home, day)
     if todo:
         tell(Step(f"landed {len(todo)} days", len(todo), len(todo)))
@@ -132,15 +127,25 @@ def _land_each(
 
 def _build_own(home: Home, defs: dg.Definitions, instance: dg.DagsterInstance, built: Built, tell: Tell) -> None:
     from lightkeeper.lake.landing import part_of
-    from lightkeeper.orchestrate.running import materialize
 
     found = (part_of(path.name) for path in home.landing.glob("*/*"))
     days = sorted({day for day in found if day})
     if not days:
         raise Refused(f"No file in {home.landing} has a day in its name. Put files there, such as sales/sales-2026-10-23.csv.")
-    tell(Step(f"landing {days[0]} to {days[-1]}", 0, len(days)))
     with _timed(built, "history"):
-        built.add(materialize(defs, instance, (days[0], days[-1])), len(days))
+        _land_all(home, defs, instance, days, built, tell)
+
+
+def _land_all(
+    home: Home, defs: dg.Definitions, instance: dg.DagsterInstance, days: list[date], built: Built, tell: Tell
+) -> None:
+    """Land all days in one run, then make everything that depends on them in another."""
+    from lightkeeper.orchestrate.running import landed, materialize, others
+
+    tell(Step(f"landing {len(days)} days", 0, len(days)))
+    built.add(materialize(defs, instance, landed(defs), (days[0], days[-1])), len(days))
+    tell(Step("features, model, forecast", 0, len(days)))
+    built.add(materialize(defs, instance, others(defs)), 0)
     _note(home, days[-1])
     tell(Step(f"landed {len(days)} days", len(days), len(days)))
 
@@ -169,15 +174,6 @@ def land_next(project: Project, home: Home, count: int, tell: Tell, *, only_file
         with _timed(built, "day by day"):
             _land_each(sample, home, defs, instance, days, built, tell)
     return built, days
-
-
-def _models(defs: dg.Definitions) -> list[str]:
-    """The assets that train: they are left to whoever asks for a training."""
-    return [
-        key.to_user_string()
-        for key in defs.resolve_asset_graph().materializable_asset_keys
-        if defs.resolve_asset_graph().get(key).group_name == "models"
-    ]
 
 
 def _after(day: date) -> datetime:

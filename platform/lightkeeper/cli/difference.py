@@ -1,4 +1,4 @@
-"""`lightkeeper table diff` shows how two versions differ; `lightkeeper table migrate` makes a version that differs in schema.
+"""`lightkeeper table diff` shows how two versions differ; `table migrate` makes a version that differs in schema.
 
 What a difference is stands in `lightkeeper.measure.diff`, how a version is written in the lake.
 """
@@ -58,12 +58,13 @@ def register(group: typer.Typer) -> None:
 # -- diff -------------------------------------------------------------------------------------------------------
 
 
-def diff(
+def diff(  # noqa: PLR0913 - the options of a command are its vocabulary, all named
     old: Annotated[str, typer.Argument(metavar="T@V1", help="The version as it was; T alone means the newest.")],
     new: Annotated[str, typer.Argument(metavar="T@V2", help="The version as it is; T alone means the newest.")],
     *,
     key: Annotated[
-        str, typer.Option(metavar="A,B", help="Columns that say which row is which; without them rows are compared whole.")
+        str,
+        typer.Option(metavar="A,B", help="Columns that say which row is which; without them rows are compared whole."),
     ] = "",
     rows: Annotated[int, typer.Option("--rows", min=0, help="How many rows of each kind to show.")] = 5,
     home: HomeOption = None,
@@ -136,11 +137,13 @@ def _difference(was: TableVersion, now: TableVersion, found: Difference, rows: i
             parts += ["", Text(_some(name, frame.height, rows), style="bold"), *preview(frame.head(rows))]
     if found.before.height and rows:
         parts += ["", Text(_some("changed", found.before.height, rows), style="bold"), _changes(found, rows)]
+    if not found.key and found.added.height and found.removed.height:
+        parts += ["", Text("--key a,b tells changed rows from new ones", style="dim")]
     return parts
 
 
 def _by(found: Difference) -> str:
-    return f"by {text(', '.join(found.key))}" if found.key else "whole; --key a,b tells changed rows from new ones"
+    return f"by {text(', '.join(found.key))}" if found.key else "whole"
 
 
 def _some(name: str, height: int, rows: int) -> str:
@@ -150,20 +153,25 @@ def _some(name: str, height: int, rows: int) -> str:
 def _schema_lines(found: SchemaDifference) -> list[str]:
     lines = [f"  column {text(name)} added, {type_name(dtype)}" for name, dtype in found.added.items()]
     lines += [f"  column {text(name)} removed, {type_name(dtype)}" for name, dtype in found.removed.items()]
-    return lines + [f"  column {text(name)} is {type_name(new)}, was {type_name(old)}" for name, (old, new) in found.retyped.items()]
+    return lines + [
+        f"  column {text(name)} is {type_name(new)}, was {type_name(old)}" for name, (old, new) in found.retyped.items()
+    ]
 
 
 def _counts(found: Difference) -> str:
     changed = f"{count(found.before.height)} changed, " if found.key else ""
     where = ", ".join(f"{text(name)} {count(rows)}" for name, rows in found.changed_columns.items())
-    line = f"  rows: {count(found.added.height)} added, {count(found.removed.height)} removed, {changed}{count(found.same)} same"
+    added, removed = count(found.added.height), count(found.removed.height)
+    line = f"  rows: {added} added, {removed} removed, {changed}{count(found.same)} same"
     return line + (f"\n  changed in: {where}" if where else "")
 
 
 def _changes(found: Difference, rows: int) -> RenderableType:
     """A line for each value that changed in the first rows: key, column, old, new."""
     lines: list[tuple[str, ...]] = []
-    for old, new in zip(found.before.head(rows).iter_rows(named=True), found.after.head(rows).iter_rows(named=True), strict=True):
+    for old, new in zip(
+        found.before.head(rows).iter_rows(named=True), found.after.head(rows).iter_rows(named=True), strict=True
+    ):
         key = tuple(cell(old[name]) for name in found.key)
         differ = [name for name in found.changed_columns if repr(old[name]) != repr(new[name])]
         lines += [(*key, text(name), cell(old[name]), cell(new[name])) for name in differ]
@@ -174,7 +182,7 @@ def _changes(found: Difference, rows: int) -> RenderableType:
 # -- migrate ----------------------------------------------------------------------------------------------------
 
 
-def migrate(  # noqa: PLR0913 - the options of a migration are its vocabulary, all named
+def migrate(  # noqa: PLR0913 - the options of a command are its vocabulary, all named
     table: Annotated[str, typer.Argument(metavar="T", help="The table to change.")],
     *,
     why: Annotated[str, typer.Option("--why", help="The reason; it is kept in the commit.")],
@@ -183,12 +191,14 @@ def migrate(  # noqa: PLR0913 - the options of a migration are its vocabulary, a
     cast: Annotated[
         list[str] | None, typer.Option("--cast", metavar="COLUMN=TYPE", help=f"Change a type: {', '.join(_TYPES)}.")
     ] = None,
-    add: Annotated[list[str] | None, typer.Option("--add", metavar="COLUMN=TYPE", help="Add a column of nulls.")] = None,
+    add: Annotated[
+        list[str] | None, typer.Option("--add", metavar="COLUMN=TYPE", help="Add a column of nulls.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check it and show it, and make no version.")] = False,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Change a table's schema on purpose: one new version, the older ones stay readable. Columns go by their present names."""
+    """Change a table's schema on purpose, as one new version. Columns go by their present names."""
     lake = open_lake(home)
     was = lake.version(table)
     change = Migration.parse(table, rename or [], drop or [], cast or [], add or [])
@@ -200,7 +210,9 @@ def migrate(  # noqa: PLR0913 - the options of a migration are its vocabulary, a
         made = lake.migrate(table, change, why)
     if as_json:
         types = [{name: type_name(dtype) for name, dtype in schema.items()} for schema in (old, new)]
-        print_json({"old": str(was), "new": made and str(made), "old_schema": types[0], "new_schema": types[1], "why": why})
+        print_json(
+            {"old": str(was), "new": made and str(made), "old_schema": types[0], "new_schema": types[1], "why": why}
+        )
     else:
         print_text(*_migrated(was, made, change, old, new))
 
@@ -226,9 +238,9 @@ Types = Mapping[str, "pl.DataType"]
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """A change of schema. Called with a table's rows it returns the rows of the next version, all names being the old ones.
+    """A change of schema. Called with a table's rows it returns the rows of the next version.
 
-    `renamed` maps old names to new ones, `cast` and `added` map names to Polars types.
+    All names are the present ones; `renamed` maps old names to new ones, `cast` and `added` map names to Polars types.
     """
 
     table: str
@@ -242,7 +254,10 @@ class Migration:
         cls, table: str, rename: Sequence[str], drop: Sequence[str], cast: Sequence[str], add: Sequence[str]
     ) -> Migration:
         """From `a=b`, `c`, `c=Int64`, `c=Float64`. Raises Refused for what is no such text, a type included."""
-        typed = [{name: _type(spec) for name, spec in _pairs(given, how).items()} for given, how in ((cast, "cast"), (add, "add"))]
+        typed = [
+            {name: _type(spec) for name, spec in _pairs(given, how).items()}
+            for given, how in ((cast, "cast"), (add, "add"))
+        ]
         found = cls(table, _pairs(rename, "rename"), tuple(dict.fromkeys(drop)), typed[0], typed[1])
         if not (found.renamed or found.dropped or found.cast or found.added):
             raise Refused(f"{table}: nothing to change. Give --rename, --drop, --cast or --add.")
@@ -259,7 +274,11 @@ class Migration:
         twice = [name for name in names if names.count(name) > 1]
         if twice:
             raise Refused(f"{self.table}: two columns would be named {twice[0]!r}. Rename or drop one of them.")
-        kept = {self.renamed.get(name, name): self.cast.get(name, dtype) for name, dtype in old.items() if name not in self.dropped}
+        kept = {
+            self.renamed.get(name, name): self.cast.get(name, dtype)
+            for name, dtype in old.items()
+            if name not in self.dropped
+        }
         return {**kept, **self.added}
 
     def __call__(self, rows: pl.LazyFrame) -> pl.LazyFrame:
@@ -332,7 +351,9 @@ def _converted(value: pl.Expr, old: pl.DataType, new: pl.DataType) -> pl.Expr:
     if isinstance(old, pl.String) and isinstance(new, pl.Date):
         return value.str.to_date("%Y-%m-%d", strict=False)
     if isinstance(old, pl.String) and isinstance(new, pl.Datetime) and new.time_zone is None:
-        return value.str.replace(" ", "T", literal=True).str.to_datetime("%Y-%m-%dT%H:%M:%S%.f", time_unit="us", strict=False)
+        return value.str.replace(" ", "T", literal=True).str.to_datetime(
+            "%Y-%m-%dT%H:%M:%S%.f", time_unit="us", strict=False
+        )
     return value.cast(new, strict=False)
 
 
@@ -351,7 +372,9 @@ def _assert_lossless(table: str, rows: pl.LazyFrame, name: str, old: pl.DataType
     if number:
         values = "1 value, it is" if number == 1 else f"{count(number)} values, the first is"
         shown = repr(first) if isinstance(first, str) else str(first)
-        raise TypeRefused(f"{what}; as {type_name(new)} it would change {values} {shown}. Nothing was written. {_IN_PYTHON}")
+        raise TypeRefused(
+            f"{what}; as {type_name(new)} it would change {values} {shown}. Nothing was written. {_IN_PYTHON}"
+        )
 
 
 def _loses(value: pl.Expr, old: pl.DataType, new: pl.DataType) -> pl.Expr:
@@ -362,8 +385,12 @@ def _loses(value: pl.Expr, old: pl.DataType, new: pl.DataType) -> pl.Expr:
     if isinstance(new, pl.String):
         return converted.is_null() & value.is_not_null()
     if isinstance(old, pl.String) and new.is_float():
-        digits = value.str.replace(r"[eE].*$", "").str.replace_all(r"[^0-9]", "").str.strip_chars_start("0").str.len_chars()
-        return (converted.is_null() & value.is_not_null()) | (digits > _EXACT_DIGITS[str(new)]) | converted.is_infinite()
+        digits = (
+            value.str.replace(r"[eE].*$", "").str.replace_all(r"[^0-9]", "").str.strip_chars_start("0").str.len_chars()
+        )
+        return (
+            (converted.is_null() & value.is_not_null()) | (digits > _EXACT_DIGITS[str(new)]) | converted.is_infinite()
+        )
     if isinstance(old, pl.String) and isinstance(new, pl.Datetime):
         return (converted.is_null() & value.is_not_null()) | value.str.contains(r"\.\d{7}")
     return converted.cast(old, strict=False).ne_missing(value)

@@ -23,11 +23,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from lightkeeper.cli import NOBODY_READS, write_out
 from lightkeeper.errors import LightkeeperError
 from lightkeeper.home import Home, HomeRecord
 
-# Annotations are evaluated here (no `from __future__ import annotations`): typer reads those of the command in `register`,
-# whose options are imported only there.
+# Annotations are evaluated here (no `from __future__ import annotations`): typer reads those of the command in
+# `register`, whose options are imported only there.
 if TYPE_CHECKING:
     import typer
 
@@ -103,7 +104,9 @@ def requirements() -> dict[str, str]:
         lines = project.get("dependencies", []) if project else importlib.metadata.requires("lightkeeper") or []
     except importlib.metadata.PackageNotFoundError:
         lines = []
-    found = (re.match(r"([A-Za-z0-9._-]+)\s*(?:\[[^]]*\])?\s*\(?([^;)]*)", line) for line in lines if "extra ==" not in line)
+    found = (
+        re.match(r"([A-Za-z0-9._-]+)\s*(?:\[[^]]*\])?\s*\(?([^;)]*)", line) for line in lines if "extra ==" not in line
+    )
     return {one[1]: one[2].replace(" ", "") for one in found if one}
 
 
@@ -125,7 +128,9 @@ def _padded(*versions: str) -> list[list[int]]:
 
 def _packages(wanted: Mapping[str, str]) -> Iterator[Finding]:
     if not wanted:
-        yield Finding("packages", "note", "neither a clone nor an installation says which packages are needed", "make setup")
+        yield Finding(
+            "packages", "note", "neither a clone nor an installation says which packages are needed", "make setup"
+        )
     tried = _try_imports([*wanted])
     for name, limits in wanted.items():
         version, error = tried[name]
@@ -152,7 +157,7 @@ for name in sys.argv[1:]:
 
 
 def _try_imports(names: Sequence[str]) -> dict[str, tuple[str, str]]:
-    """Version and error of each package, tried in another process: a broken library may end the process that loads it."""
+    """Version and error of each package, tried in another process: a broken library may end the process."""
     found: dict[str, tuple[str, str]] = {}
     while left := [name for name in names if name not in found]:
         flags = ["-S"] if sys.flags.no_site else []
@@ -160,12 +165,14 @@ def _try_imports(names: Sequence[str]) -> dict[str, tuple[str, str]]:
         try:
             child = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_IMPORT_SECONDS)  # noqa: S603 - ourselves
         except subprocess.TimeoutExpired:
-            return found | {name: ("", f"did not import within {_IMPORT_SECONDS} s") for name in left}
+            return found | dict.fromkeys(left, ("", f"did not import within {_IMPORT_SECONDS} s"))
         lines = [line.split("\t") for line in child.stdout.splitlines() if line.count("\t") == 2]  # noqa: PLR2004 - see _TRY
         for name, word, rest in lines:
-            found[name] = (rest, "") if word == "is" else ("", rest or f"importing it ends Python (exit code {child.returncode})")
+            found[name] = (
+                (rest, "") if word == "is" else ("", rest or f"importing it ends Python (exit code {child.returncode})")
+            )
         if not lines:
-            return found | {name: ("", f"could not be tried: {child.stderr.strip()[-200:]}") for name in left}
+            return found | dict.fromkeys(left, ("", f"could not be tried: {child.stderr.strip()[-200:]}"))
     return found
 
 
@@ -254,7 +261,7 @@ def _folders(home: Home) -> Iterator[Finding]:
                 pass
         except OSError as error:
             mend = f"Make {folder} a folder that {_user()} can read and write."
-            yield Finding(name, "wrong", f"{folder}: {error.strerror or error}", mend)
+            yield Finding(f"folder {name}", "wrong", f"{folder}: {error.strerror or error}", mend)
 
 
 def _user() -> str:
@@ -263,18 +270,20 @@ def _user() -> str:
 
 def _dagster(home: Home) -> Finding:
     if (home.dagster / "dagster.yaml").is_file():
-        return Finding("dagster", "ok", f"{home.dagster} is set up")
-    return Finding("dagster", "note", f"{home.dagster} holds no dagster.yaml yet", "lightkeeper up sets it up.")
+        return Finding("dagster's home", "ok", f"{home.dagster} is set up")
+    return Finding("dagster's home", "note", f"{home.dagster} holds no dagster.yaml yet", "lightkeeper up sets it up.")
 
 
 def _landing(home: Home) -> Finding:
     try:
         busy = home.landing_is_busy()
     except OSError as error:
-        return Finding("landing", "wrong", f"its lock cannot be read: {error}", f"Mend the permissions in {home.root}.")
+        return Finding(
+            "landing lock", "wrong", f"its lock cannot be read: {error}", f"Mend the permissions in {home.root}."
+        )
     if busy:
-        return Finding("landing", "note", "a process is landing now; others wait until it has finished")
-    return Finding("landing", "ok", "free")
+        return Finding("landing lock", "note", "a process is landing now; others wait until it has finished")
+    return Finding("landing lock", "ok", "free")
 
 
 def _servers(home: Home) -> Finding:
@@ -284,12 +293,16 @@ def _servers(home: Home) -> Finding:
     except FileNotFoundError:
         return Finding("servers", "ok", "none are running")
     except (OSError, ValueError) as error:
-        return Finding("servers", "wrong", f"{path} cannot be read: {error}", f"rm {path}, and start them anew: lightkeeper up")
+        return Finding(
+            "servers", "wrong", f"{path} cannot be read: {error}", f"rm {path}, and start them anew: lightkeeper up"
+        )
     gone = {name: pid for name, pid in pids.items() if not _alive(pid)}
     if gone:
         says = ", ".join(f"{name} (process {pid})" for name, pid in gone.items())
         return Finding("servers", "note", f"recorded and not running: {says}", "Start them anew: lightkeeper up")
-    return Finding("servers", "ok", ", ".join(f"{name} runs as process {pid}" for name, pid in pids.items()) or "none are running")
+    return Finding(
+        "servers", "ok", ", ".join(f"{name} runs as process {pid}" for name, pid in pids.items()) or "none are running"
+    )
 
 
 def _pids(recorded: object) -> dict[str, int]:
@@ -326,7 +339,9 @@ def _home_clock(record: HomeRecord, now: datetime) -> Finding:
         return Finding("home's clock", "ok", "the machine's")
     says = f"its own, at {record.now:%Y-%m-%d %H:%M} UTC"
     if record.now > now + _DAY:
-        return Finding("home's clock", "wrong", f"{says}, in the future", "Set the machine's clock, or make the home anew.")
+        return Finding(
+            "home's clock", "wrong", f"{says}, in the future", "Set the machine's clock, or make the home anew."
+        )
     return Finding("home's clock", "ok", says)
 
 
@@ -356,28 +371,32 @@ def without_typer(arguments: Sequence[str]) -> int:
 
 def _tell(findings: Sequence[Finding], *, as_json: bool) -> int:
     wrong = sum(one.state == "wrong" for one in findings)
-    if as_json:
-        document = {"lightkeeper": installed_version(), "ok": not wrong, "findings": [asdict(one) for one in findings]}
-        sys.stdout.write(json.dumps(document, indent=2) + "\n")
-    else:
-        terminal = sys.stdout.isatty()
-        colour = terminal and not os.environ.get("NO_COLOR")
-        width = shutil.get_terminal_size().columns if terminal or "COLUMNS" in os.environ else 10_000
-        lines = [line for one in findings for line in _lines(one, width, colour=colour)]
-        last = "All is well." if not wrong else f"{wrong} {'thing is' if wrong == 1 else 'things are'} wrong."
-        sys.stdout.write("\n".join([*lines, "", last]) + "\n")
+    document = {"lightkeeper": installed_version(), "ok": not wrong, "findings": [asdict(one) for one in findings]}
+    if not write_out(json.dumps(document, indent=2) + "\n" if as_json else _text(findings, wrong)):
+        return NOBODY_READS
     return 1 if wrong else 0
 
 
+def _text(findings: Sequence[Finding], wrong: int) -> str:
+    terminal = sys.stdout.isatty()
+    width = shutil.get_terminal_size().columns if terminal or "COLUMNS" in os.environ else _UNLIMITED
+    colour = terminal and not os.environ.get("NO_COLOR")
+    lines = [line for one in findings for line in _lines(one, width, colour=colour)]
+    last = "All is well." if not wrong else f"{wrong} {'thing is' if wrong == 1 else 'things are'} wrong."
+    return "\n".join([*lines, "", last]) + "\n"
+
+
+_UNLIMITED = 10_000  # columns of a line that nobody looks at in a terminal
+_INDENT = 26
 _COLOURS = {"ok": "32", "note": "33", "wrong": "1;31"}
 
 
 def _lines(one: Finding, width: int, *, colour: bool) -> list[str]:
-    room = max(width - 24, 20)
+    room = max(width - _INDENT, 20)
     said = [part for text in (one.says, one.mend and f"-> {one.mend}") for part in _wrapped(text, room)]
-    state = f"{one.state:<6}"
+    state = f"{one.state:<5}"
     first = f"\x1b[{_COLOURS[one.state]}m{state}\x1b[0m" if colour else state
-    heads = [f"{first} {one.what:<17}", *[" " * 24] * (len(said) - 1)]
+    heads = [f"{first}  {one.what:<18} ", *[" " * _INDENT] * (len(said) - 1)]
     return [f"{head}{line}".rstrip() for head, line in zip(heads, said, strict=True)]
 
 

@@ -17,28 +17,30 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lightkeeper.cli import NOBODY_READS, write_out
 from lightkeeper.home import Home
 
 if TYPE_CHECKING:
     from polars import DataFrame, DataType
+    from polars.datatypes import DataTypeClass
     from rich.console import Console, RenderableType
     from rich.table import Table
 
     from lightkeeper.lake.table import Lake
 
 __all__ = [
-    "EPILOG", "AsOfOption", "Column", "HomeOption", "JsonOption", "cell", "count", "facts", "find_home", "grid", "moment",
-    "open_lake", "options", "plain", "preview", "print_json", "print_text", "records", "short", "size", "text", "timestamp", "type_name", "width",
+    "EPILOG", "AsOfOption", "Column", "HomeOption", "JsonOption", "cell", "count", "facts", "find_home", "grid",
+    "moment", "open_lake", "options", "plain", "preview", "print_json", "print_text", "records", "short", "size",
+    "text", "timestamp", "type_name", "width",
 ]  # fmt: skip
 
 EPILOG = (
-    "Exit codes: 0 done; 1 answered, and the answer is bad (diff: the versions differ; doctor: something is wrong); 2 wrong "
-    "usage; 3 refused, the reason and the next step are on stderr; 70 a fault of the program or the machine "
+    "Exit codes: 0 done; 1 answered, and the answer is bad (diff: the versions differ; doctor: something is wrong); 2 "
+    "wrong usage; 3 refused, the reason and the next step are on stderr; 70 a fault of the program or the machine "
     "(LIGHTKEEPER_DEBUG=1 shows where); 130 interrupted; 141 the reader of the output went away."
 )
 _GAP = 2  # blanks between columns
 _UNLIMITED = 10_000  # columns of a line that nobody looks at in a terminal
-_BROKEN_PIPE = 141  # what a shell reports of a process that SIGPIPE ended
 _LONGEST = 40  # characters of one value in a preview
 
 
@@ -69,7 +71,8 @@ def _version(value: bool) -> None:  # noqa: FBT001 - typer's callback
 
 
 def options(
-    version: Annotated[  # noqa: ARG001 - its callback has said it and ended
+    *,
+    version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and end.")
     ] = False,
 ) -> None:
@@ -98,7 +101,7 @@ def open_lake(given: Path | None) -> Lake:
 
 
 def print_json(document: Mapping[str, object]) -> None:
-    """One JSON document on stdout. Days and times are ISO 8601, bytes hex digits, decimals and non-finite floats text."""
+    """One JSON document on stdout. Days and times are ISO 8601, bytes hex, decimals and non-finite floats text."""
     _write(json.dumps(plain(document), indent=2, allow_nan=False) + "\n")
 
 
@@ -118,7 +121,7 @@ def plain(value: Any) -> Any:
 
 
 def print_text(*parts: RenderableType) -> None:
-    """Text and tables on stdout; colours only where stdout is a terminal and NO_COLOR is not set."""
+    """Text and tables on stdout; styled only where stdout is a terminal and NO_COLOR is not set."""
     console = _console()
     with console.capture() as captured:
         console.print(*parts, sep="\n")
@@ -126,18 +129,15 @@ def print_text(*parts: RenderableType) -> None:
 
 
 def _write(text: str) -> None:
-    try:
-        sys.stdout.write(text)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter's own flush at exit stays quiet
-        raise typer.Exit(_BROKEN_PIPE) from None
+    if not write_out(text):
+        raise typer.Exit(NOBODY_READS)
 
 
 def _console() -> Console:
     from rich.console import Console
 
-    return Console(width=width(), highlight=False, markup=False, emoji=False, soft_wrap=False)
+    styled = not os.environ.get("NO_COLOR")
+    return Console(width=width(), color_system="auto" if styled else None, highlight=False, markup=False, emoji=False)
 
 
 def width() -> int:
@@ -200,7 +200,7 @@ def short(run: str | None) -> str:
 
 
 def type_name(dtype: DataType) -> str:
-    """The type as `table migrate` takes it: `Int64`, `Datetime(UTC)`, `Decimal(10,2)`; lists and structs with theirs inside."""
+    """The type as `table migrate` takes it: `Int64`, `Datetime(UTC)`, `Decimal(10,2)`; lists and structs likewise."""
     import polars as pl
 
     if isinstance(dtype, pl.Datetime):
@@ -214,8 +214,10 @@ def type_name(dtype: DataType) -> str:
     return str(dtype)
 
 
-def _instance(dtype: DataType | type[DataType]) -> DataType:
-    return dtype() if isinstance(dtype, type) else dtype
+def _instance(dtype: DataType | DataTypeClass) -> DataType:
+    import polars as pl
+
+    return dtype if isinstance(dtype, pl.DataType) else dtype()
 
 
 # -- tables -----------------------------------------------------------------------------------------------------
@@ -260,7 +262,7 @@ def _fitting(columns: Sequence[Column], room: int) -> list[Column]:
 
 
 def grid(columns: Sequence[Column], room: int | None = None) -> tuple[Table, list[str]]:
-    """A table in at most `room` characters (by default the terminal's), one line a row; and the headings left out for it."""
+    """A table in at most `room` characters (by default the terminal's), one line a row; and the headings left out."""
     from rich.table import Table
     from rich.text import Text
 

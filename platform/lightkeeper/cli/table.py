@@ -33,6 +33,7 @@ from lightkeeper.cli.show import (
     text,
     timestamp,
     type_name,
+    width,
 )
 from lightkeeper.errors import LightkeeperError, NoSuchVersion
 from lightkeeper.values import Input, LandedFile, TableVersion
@@ -49,17 +50,22 @@ if TYPE_CHECKING:
 __all__ = ["history", "lineage", "list_tables", "register", "show"]
 
 _FEW_FILES = 3  # landed files that are listed; more are folded into one line
+_WIDE = 100  # characters of a line from which on a range of days is written out
 _NEVER = datetime.min.replace(tzinfo=UTC)
 _DIGEST = 12  # hex digits of a sha256 that tell files apart at a glance
 
-VersionArgument = Annotated[str, typer.Argument(metavar="T[@V]", help="A table (its newest version) or a version: sales@41.")]
+VersionArgument = Annotated[
+    str, typer.Argument(metavar="T[@V]", help="A table (its newest version) or a version: sales@41.")
+]
 
 
 def register(app: typer.Typer) -> None:
     """Adds the group `table` to the command."""
     group = typer.Typer(no_args_is_help=True)
-    for name, command in {"list": list_tables, "show": show, "history": history, "lineage": lineage}.items():
-        group.command(name, epilog=EPILOG)(command)
+    group.command("list", epilog=EPILOG)(list_tables)
+    group.command("show", epilog=EPILOG)(show)
+    group.command("history", epilog=EPILOG)(history)
+    group.command("lineage", epilog=EPILOG)(lineage)
     difference.register(group)
     app.add_typer(group, name="table", help="Tables and their versions: list, show, compare, change.", epilog=EPILOG)
 
@@ -90,11 +96,13 @@ class _Stored:
 
 def _stored(lake: Lake, version: TableVersion) -> _Stored:
     from lightkeeper.lake.gateway import live_files
-    from lightkeeper.lake.versions import open_version
+    from lightkeeper.lake.versions import assert_files, open_version
 
     commit = lake.commit(version)
     try:
-        files = live_files(open_version(lake.store, version), None)
+        handle = open_version(lake.store, version)
+        assert_files(lake.store, version, handle)
+        files = live_files(handle, None)
         rows = _rows(lake, version) if commit.rows is None else commit.rows
     except (LightkeeperError, OSError) as error:
         return _Stored(commit, commit.rows, None, None, str(error))
@@ -109,7 +117,9 @@ def _rows(lake: Lake, version: TableVersion) -> int:
 
 def list_tables(
     *,
-    newest_first: Annotated[bool, typer.Option("--newest-first", help="By the time they were recorded, not by name.")] = False,
+    newest_first: Annotated[
+        bool, typer.Option("--newest-first", help="By the time they were recorded, not by name.")
+    ] = False,
     as_of: AsOfOption = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
@@ -225,7 +235,9 @@ def _shown_json(lake: Lake, one: _Stored, frame: pl.DataFrame | None) -> dict[st
         "files": one.files,
         "gone": one.gone,
         "schema": None if frame is None else {name: type_name(dtype) for name, dtype in frame.schema.items()},
-        "content": None if commit.content_hash is None else {"algorithm": _algorithm(commit), "hash": commit.content_hash},
+        "content": None
+        if commit.content_hash is None
+        else {"algorithm": _algorithm(commit), "hash": commit.content_hash},
         "extra": commit.extra,
         "sources": [_file_json(file) for file in sources_of(lake, commit)],
         "head": None if frame is None else records(frame),
@@ -263,10 +275,10 @@ def _shown(lake: Lake, one: _Stored, frame: pl.DataFrame | None) -> list[Rendera
     newest = lake.version(version.table)
     note = "the newest version" if version == newest else f"the newest is {newest}"
     head = Text.assemble((str(version), "bold"), (f"  {note}", "dim"))
-    parts: list[RenderableType] = [head, facts([*_facts(lake, one)])]
+    said = [*_facts(lake, one)]
     if frame is not None:
-        names, types = [text(name) for name in frame.columns], [type_name(dtype) for dtype in frame.dtypes]
-        parts += ["", grid([Column("column", names, least=20), Column("type", types, least=10)])[0]]
+        said.append(("columns", ", ".join(f"{text(name)} {type_name(dtype)}" for name, dtype in frame.schema.items())))
+    parts: list[RenderableType] = [head, facts(said)]
     if frame is not None and frame.height:
         parts += ["", *preview(frame)]
     return [*parts, "", _dim(f"lightkeeper table lineage {version}")]
@@ -279,23 +291,22 @@ def _facts(lake: Lake, one: _Stored) -> Iterator[tuple[str, str]]:
     if one.gone:
         yield "gone", one.gone
     yield "written", _how(commit)
-    yield "rows", count(one.rows) + ("" if commit.rows_written is None else f" ({count(commit.rows_written)} written by it)")
-    if not one.gone:
-        yield "size", f"{size(one.bytes)} in {count(one.files)} {'file' if one.files == 1 else 'files'}"
+    written = "" if commit.rows_written is None else f" ({count(commit.rows_written)} written)"
+    files = f", {size(one.bytes)} in {count(one.files)} {'file' if one.files == 1 else 'files'}"
+    yield "rows", f"{count(one.rows)}{written}{'' if one.gone else files}"
     if commit.known_at is not None:
         yield "known at", f"{moment(commit.known_at)} UTC"
     if commit.content_hash is not None:
         yield "content", f"{_algorithm(commit)} {commit.content_hash}"
     if commit.ours:
-        yield "asset", text(commit.asset or "-")
         yield "run", text(commit.run_id or "-")
         yield "code", _code(commit)
         yield "inputs", ", ".join(_where(each) for each in commit.inputs) or "none"
-    files = sources_of(lake, commit)
-    if files:
-        yield "landed", "\n".join(_files(files, all_files=False))
-    for name, value in commit.extra.items():
-        yield text(name), text(value)
+    landed = sources_of(lake, commit)
+    if landed:
+        yield "landed", "\n".join(_files(landed, all_files=False))
+    if commit.extra:
+        yield "also", "\n".join(f"{text(name)}: {text(value)}" for name, value in commit.extra.items())
     yield "stands in", lake.store.uri(commit.version.table)
 
 
@@ -304,12 +315,13 @@ def _how(commit: Commit) -> str:
         return f"by another program, which calls it {text(commit.operation)}"
     how = {"overwrite": "as a whole", "replace": f"{_days(commit.replaced)} replaced", "append": "rows added",
            "migrate": "as a migration of its schema"}  # fmt: skip
-    return how.get(str(commit.mode), text(commit.mode))
+    asset = "" if commit.asset is None else f", by asset {text(commit.asset)}"
+    return how.get(str(commit.mode), text(commit.mode)) + asset
 
 
 def _code(commit: Commit) -> str:
     git = "no git commit" if commit.git_commit is None else f"git {text(commit.git_commit[:_DIGEST])}"
-    dirty = " and changes that were not committed" if commit.git_dirty else ""
+    dirty = ", uncommitted changes" if commit.git_dirty else ""
     return f"{text(commit.code_version or 'no code version')}, {git}{dirty}"
 
 
@@ -327,13 +339,21 @@ def _days(days: Sequence[date]) -> str:
     return f"{first}..{last}" if last - first == timedelta(len(set(days)) - 1) else f"{len(set(days))} days"
 
 
+def _days_short(days: Sequence[date]) -> str:
+    return _days(days) if len(set(days)) < 2 else f"{len(set(days))} days"  # noqa: PLR2004 - one day is named
+
+
+def _counted(rows: int | None) -> str:
+    return f"{count(rows)} {'row' if rows == 1 else 'rows'}"
+
+
 def _files(files: Sequence[LandedFile], *, all_files: bool) -> list[str]:
     """A line for each file, or one line for many: how many they are, and from which to which."""
     if len(files) <= _FEW_FILES or all_files:
-        return [f"{text(one.name)}  sha256 {one.sha256[:_DIGEST]}  {count(one.rows)} rows" for one in files]
+        return [f"{text(one.name)}  sha256 {one.sha256[:_DIGEST]}  {_counted(one.rows)}" for one in files]
     parts = [one.part for one in files if one.part is not None]
     ends = (min(parts), max(parts)) if len(parts) == len(files) else (text(files[0].name), text(files[-1].name))
-    total = f"{count(sum(one.rows for one in files))} rows, {size(sum(one.bytes for one in files))}"
+    total = f"{_counted(sum(one.rows for one in files))}, {size(sum(one.bytes for one in files))}"
     return [f"{len(files)} files, {ends[0]} .. {ends[1]}, {total}"]
 
 
@@ -388,14 +408,14 @@ def _place(one: _Line) -> tuple[int, bool, str]:
 
 def _made(commit: Commit) -> _Line:
     names = _input_names(commit.inputs)
-    return _Line(commit.version, False, commit.known_at, names, commit.run_id, commit.code_version, commit)  # noqa: FBT003
+    return _Line(commit.version, False, commit.known_at, names, commit.run_id, commit.code_version, commit)
 
 
 def _unchanged(lake: Lake, table: str) -> Iterator[_Line]:
     for row in lake.unchanged.rows().iter_rows(named=True):
         if row["table"] == table:
             at, inputs = TableVersion(table, row["version"]), " ".join(row["inputs"] or []) or "-"
-            yield _Line(at, True, row["known_at"], text(inputs), row["run_id"], row["code_version"])  # noqa: FBT003
+            yield _Line(at, True, row["known_at"], text(inputs), row["run_id"], row["code_version"])
 
 
 def _line_json(one: _Line) -> dict[str, object]:
@@ -414,13 +434,14 @@ def _line_json(one: _Line) -> dict[str, object]:
 
 def _history(lines: Sequence[_Line]) -> RenderableType:
     commits = [one.commit for one in lines]
+    days = _days if width() >= _WIDE else _days_short
     table, _ = grid([
         Column("version", [f"@{one.version.version}" for one in lines], right=True),
         Column("known at (UTC)", [moment(one.known_at) for one in lines]),
-        Column("written", [_mode(one) for one in lines]),
+        Column("mode", [_mode(one) for one in lines]),
         Column("rows", [count(one.rows) if one else "" for one in commits], right=True, rank=1),
-        Column("new rows", [count(one.rows_written) if one else "" for one in commits], right=True, rank=5),
-        Column("days", [_days(one.replaced) if one else "" for one in commits], rank=2, least=10),
+        Column("written", [count(one.rows_written) if one else "" for one in commits], right=True, rank=5),
+        Column("days", [days(one.replaced) if one else "" for one in commits], rank=2),
         Column("inputs", [one.inputs for one in lines], rank=3, least=8),
         Column("run", [short(one.run_id) for one in lines], rank=4),
     ])  # fmt: skip
@@ -439,8 +460,12 @@ def _mode(one: _Line) -> str:
 def lineage(
     version: VersionArgument,
     *,
-    down: Annotated[bool, typer.Option("--down", help="What was made from it, instead of what it was made from.")] = False,
-    all_files: Annotated[bool, typer.Option("--files", help="List every landed file; many are folded otherwise.")] = False,
+    down: Annotated[
+        bool, typer.Option("--down", help="What was made from it, instead of what it was made from.")
+    ] = False,
+    all_files: Annotated[
+        bool, typer.Option("--files", help="List every landed file; many are folded otherwise.")
+    ] = False,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -490,7 +515,7 @@ def _one_line(line: str) -> RenderableType:
 def _label(node: Node, parent: Node | None) -> RenderableType:
     from rich.text import Text
 
-    label = Text.assemble((str(node.version), "bold"), f"  {_said(node, parent)}")
+    label = Text.assemble((str(node.version), "bold"), (f"  {_said(node, parent)}", "red" if node.missing else ""))
     if node.missing is None and node.uri is None:
         label.no_wrap, label.overflow = True, "ellipsis"
     return label
@@ -512,4 +537,4 @@ def _made_how(commit: Commit, parent: Node | None) -> str:
     again = parent is not None and parent.version not in {one.version for one in commit.inputs}
     how = "came out the same from it" if again else str(commit.mode)
     days = f" of {_days(commit.replaced)}" if commit.replaced and not again else ""
-    return f"{how}{days}, {count(commit.rows)} rows, {moment(commit.known_at)}"
+    return f"{how}{days}, {_counted(commit.rows)}, {moment(commit.known_at)}"

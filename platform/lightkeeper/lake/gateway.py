@@ -49,7 +49,8 @@ class Live:
 class Transaction:
     """What one commit does to a table that stands at version `base` (-1: it does not exist yet).
 
-    With `new_schema` the table takes `schema`, and every file of `base` goes, whatever `removed` says.
+    With `new_schema` the table takes `schema`, and every file of `base` goes, whatever `removed` says. `handle` is the
+    table opened at `base`, where the caller has it already.
     """
 
     table: str
@@ -59,6 +60,7 @@ class Transaction:
     removed: Sequence[Live]
     record: Mapping[str, object]
     new_schema: bool = False
+    handle: Any = None
 
 
 def log_path(table: str, version: int) -> str:
@@ -144,7 +146,7 @@ def _send(store: Store, change: Transaction, properties: CommitProperties) -> No
             commit_properties=properties,
         )
         return
-    handle = DeltaTable(uri, version=change.base, storage_options=options)
+    handle = change.handle or DeltaTable(uri, version=change.base, storage_options=options)
     if change.new_schema:
         handle.create_write_transaction(adds, mode="overwrite", schema=schema, commit_properties=properties)
         return

@@ -54,7 +54,8 @@ class Ledger:
         whole = pl.concat([self._rows(merged), frame])
         written = write_file(self.store, self.path, whole, f"part-{base + 1:020d}")
         try:
-            commit(self.store, Transaction(self.path, base, self.schema, [written], merged, {"mode": "append"}))
+            record = {"mode": "append"}
+            commit(self.store, Transaction(self.path, base, self.schema, [written], merged, record, handle=handle))
         except BaseException:
             discard_unnamed(self.store, self.path, base + 1, [written])
             raise

@@ -119,7 +119,7 @@ def _conformed(values: pl.Series, target: pl.DataType) -> pl.Series:
     """A column in its stored type, every value the same."""
     if values.dtype == target:
         return values
-    if values.dtype == pl.Datetime("ms") and (values.to_physical().abs() > _MILLISECONDS).any():
+    if _in_milliseconds(values.dtype) and (values.to_physical().abs() > _MILLISECONDS).any():
         raise TypeRefused(f"column {values.name!r} holds times beyond the range of {target}.")
     try:
         cast = values.cast(target, strict=True)
@@ -135,6 +135,10 @@ def _conformed(values: pl.Series, target: pl.DataType) -> pl.Series:
             "beyond its range. Change them on purpose; times: .dt.round('1us')."
         )
     return cast
+
+
+def _in_milliseconds(dtype: pl.DataType) -> bool:
+    return isinstance(dtype, pl.Datetime) and dtype.time_unit == "ms"
 
 
 def _may_lose(dtype: pl.DataType, *, inside: bool = False) -> bool:

@@ -152,9 +152,8 @@ class Writer:
             self._note_unchanged(wanted, start.before, content)
             return start.before
         record = self._record(wanted, start.before, change, total, content)
-        transaction = Transaction(
-            wanted.table, start.base, change.schema, change.added, change.removed, record, wanted.mode == "migrate"
-        )
+        files, migrates = (change.added, change.removed), wanted.mode == "migrate"
+        transaction = Transaction(wanted.table, start.base, change.schema, *files, record, migrates, start.handle)
         made = TableVersion(wanted.table, commit(self.store, transaction))
         if start.before is None:
             verify_retention(open_version(self.store, made), wanted.table)

@@ -41,6 +41,10 @@ class Scratch:
         """The same as signed integers."""
         return self(name, rows).view(np.int64)
 
+    def floats(self, name: str, rows: int) -> NDArray[np.float64]:
+        """The same as floats."""
+        return self(name, rows).view(np.float64)
+
 
 def values_of(array: Any, dtype: type[np.generic], width: int = 1) -> NDArray[Any]:
     """The values of an Arrow array without a copy, `width` of them a row; what stands at nulls is arbitrary."""

@@ -1,4 +1,4 @@
-"""What differs between two frames: columns by name and type, rows by key or as a multiset. Pure: no tables, no versions, no output."""
+"""What differs between two frames: columns by name and type, rows by key or as a multiset. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Types = Mapping[str, pl.DataType]
 
 @dataclass(frozen=True, slots=True)
 class SchemaDifference:
-    """Columns that only one side has, and columns whose type differs (old, new). The order of columns is no difference."""
+    """Columns that only one side has, and columns whose type differs (old, new). Their order is no difference."""
 
     added: Types
     removed: Types
@@ -36,7 +36,7 @@ class Difference:
         key: the columns that say which row is which; empty where rows were compared whole, as a multiset.
         compared: the columns that both sides have, with the same type or with types that have a common one (Int32 and
             Int64). Values of other columns play no part.
-        added: rows whose key only the new side has; as a multiset, rows that the new side has more often, that many times.
+        added: rows whose key only the new side has; as a multiset, rows as often as the new side has them more.
         removed: likewise for the old side.
         before: the rows of the old side that have another value on the new side under the same key.
         after: those rows on the new side, in the same order.
@@ -77,8 +77,8 @@ def diff(old: Frame, new: Frame, key: Sequence[str] = ()) -> Difference:
             compared whole, so that a changed row counts as one removed and one added.
 
     Raises:
-        Refused: a key column is missing or is no plain value, a key is not unique (with an example), or the two sides have
-            no column in common.
+        Refused: a key column is missing or is no plain value, a key is not unique (with an example), or the two sides
+            have no column in common.
     """
     key = tuple(dict.fromkeys(key))
     was, now = old.lazy().collect_schema(), new.lazy().collect_schema()
@@ -126,11 +126,15 @@ def _assert_unique(frame: pl.DataFrame, key: tuple[str, ...], side: str) -> None
     twice = counts.filter(pl.nth(-1) > 1).sort(key).head(1)
     if twice.height:
         *values, times = twice.row(0)
-        example = ", ".join(f"{name}={value!r}" for name, value in zip(key, values, strict=True))
+        example = ", ".join(f"{name}={_shown(value)}" for name, value in zip(key, values, strict=True))
         raise Refused(
-            f"The key {', '.join(key)} is not unique: {example} occurs {times} times in the {side} rows. Add columns to the "
-            "key, or compare whole rows by giving none."
+            f"The key {', '.join(key)} is not unique: {example} occurs {times} times in the {side} rows. Add columns "
+            "to the key, or compare whole rows by giving none."
         )
+
+
+def _shown(value: object) -> str:
+    return repr(value) if isinstance(value, str | bytes) else str(value)
 
 
 def _free(name: str, taken: Sequence[str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import platform
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -75,6 +76,7 @@ def matrix(model: Model, rows: pl.DataFrame) -> NDArray[np.float64]:
 
 def train(model: Model, rows: pl.DataFrame) -> Artifact:
     """Fit on all rows of a training frame. The same rows, parameters and library give the same bytes."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # waiting threads give their core away; read when lightgbm loads
     import lightgbm
 
     params = dict(model.lightgbm_params)

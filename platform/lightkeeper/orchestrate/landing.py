@@ -98,25 +98,29 @@ def files_ledger(lake: Lake) -> Ledger:
 def landing_assets(landing: Landing, home: Home, first_day: date) -> dg.AssetsDefinition:
     """The assets `<name>` (a partition a day) and `<name>_rejected`, with the check that every file could be read."""
     days = dg.DailyPartitionsDefinition(start_date=first_day.isoformat())
-    shared: dict[str, Any] = {"group_name": "landing", "kinds": {"csv", "deltalake"}, "owners": list(landing.owners)}
+    shared: dict[str, Any] = {
+        "group_name": "landing", "kinds": {"csv", "deltalake"}, "owners": list(landing.owners), "code_version": "1",
+    }  # fmt: skip
+    lines = dg.AssetSpec(
+        landing.name,
+        description=landing.description,
+        metadata=about(landing.contract, by="day"),
+        partitions_def=days,
+        **shared,
+    )
+    rejected = dg.AssetSpec(
+        landing.rejected,
+        description=f"Lines that break the contract of {landing.name}: raw text, file, row and the rules they broke.",
+        metadata={"partition_expr": "day", "dagster/column_schema": _rejected_schema(landing)},
+        **shared,
+    )
 
     @dg.multi_asset(
         name=f"land_{landing.name}",
-        outs={
-            landing.name: dg.AssetOut(
-                description=landing.description, metadata=about(landing.contract, by="day"), code_version="1", **shared
-            ),
-            landing.rejected: dg.AssetOut(
-                description=f"Lines that break the contract of {landing.name}: raw text, file, row and the rules they broke.",
-                metadata={"partition_expr": "day", "dagster/column_schema": _rejected_schema(landing)},
-                code_version="1",
-                **shared,
-            ),
-        },
+        outs={spec.key.path[-1]: dg.AssetOut.from_spec(spec) for spec in (lines, rejected)},
         check_specs=[
             dg.AssetCheckSpec("every_file_was_read", asset=landing.name, description="No file of the run was refused."),
         ],
-        partitions_def=days,
         backfill_policy=dg.BackfillPolicy.single_run(),
         required_resource_keys={"io_manager"},
     )

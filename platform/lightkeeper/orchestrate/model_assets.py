@@ -14,12 +14,7 @@ from lightkeeper.models.training import train, training_frame
 from lightkeeper.orchestrate.io_manager import LakeIOManager, TableInput, TableOutput
 from lightkeeper.orchestrate.shown import picture
 
-__all__ = ["definitions", "model_assets"]
-
-
-def definitions(models: Sequence[Model]) -> dg.Definitions:
-    """The assets of declared models, to merge into a project whose `io_manager` is an `lk.LakeIOManager`."""
-    return dg.Definitions(assets=[asset for model in models for asset in model_assets(model)])
+__all__ = ["model_assets"]
 
 
 def model_assets(model: Model) -> list[dg.AssetsDefinition]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib
 import os
+import sqlite3
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -16,7 +18,7 @@ import dagster as dg
 from lightkeeper.errors import BadDeclaration, LightkeeperError
 from lightkeeper.home import Home
 
-__all__ = ["DAGSTER_YAML", "Ran", "RunFailed", "load", "materialize", "ready"]
+__all__ = ["DAGSTER_YAML", "Ran", "RunFailed", "landed", "load", "materialize", "others", "ready", "refreshed"]
 
 DAGSTER_YAML = """\
 telemetry: {enabled: false}
@@ -75,36 +77,77 @@ def load(project: Path, module: str = "definitions") -> dg.Definitions:
     return found
 
 
+def landed(defs: dg.Definitions) -> frozenset[dg.AssetKey]:
+    """The assets that land: those with daily partitions, and what the same step makes beside them."""
+    graph = defs.resolve_asset_graph()
+    partitioned = {key for key in graph.materializable_asset_keys if graph.get(key).partitions_def is not None}
+    return frozenset(beside for key in partitioned for beside in graph.get(key).execution_set_asset_keys)
+
+
+def refreshed(defs: dg.Definitions) -> frozenset[dg.AssetKey]:
+    """The assets that a landing refreshes: those that land and what depends on them, models left out."""
+    graph = defs.resolve_asset_graph()
+    below = dg.AssetSelection.assets(*landed(defs)).downstream().resolve(graph)
+    return frozenset(key for key in below if graph.get(key).group_name != "models")
+
+
+def others(defs: dg.Definitions) -> frozenset[dg.AssetKey]:
+    """The assets that do not land, models among them."""
+    return frozenset(defs.resolve_asset_graph().materializable_asset_keys) - landed(defs)
+
+
 def materialize(
     defs: dg.Definitions,
     instance: dg.DagsterInstance,
+    keys: Iterable[dg.AssetKey],
     days: tuple[date, date] | None = None,
-    leave_out: Iterable[str] = (),
 ) -> Ran:
-    """Materialize every asset, in one run of this process; landed days from `days[0]` to `days[1]` inclusive.
+    """Materialize assets in one run of this process; landed days from `days[0]` to `days[1]` inclusive. Raises RunFailed.
 
-    Args:
-        defs: the project's definitions.
-        instance: Dagster's.
-        days: the partitions of the landed tables; None where no asset is partitioned.
-        leave_out: assets that are not materialized.
-
-    Raises RunFailed.
+    Dagster notes a planned event for every asset and partition of a run: a long history lands in a run of its own.
     """
     job = defs.resolve_implicit_global_asset_job_def()
-    keys = {key for key in defs.resolve_asset_graph().materializable_asset_keys}
-    wanted = sorted(keys - {dg.AssetKey.from_user_string(name) for name in leave_out})
     tags = {} if days is None else {_START: days[0].isoformat(), _END: days[1].isoformat()}
-    result = job.execute_in_process(
-        instance=instance,
-        asset_selection=wanted,
-        tags=tags,
-        raise_on_error=False,
-        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-    )
+    with _sqlite_flushed_once():
+        result = job.execute_in_process(
+            instance=instance,
+            asset_selection=sorted(keys),
+            tags=tags,
+            raise_on_error=False,
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+        )
     if not result.success:
         raise RunFailed(_why(result))
     return Ran(result.run_id, _versions(result))
+
+
+@contextmanager
+def _sqlite_flushed_once() -> Iterator[None]:
+    """Dagster's SQLite files are flushed to disk at the end of the block, not at each of thousands of events.
+
+    Dagster opens and closes a connection for each event; a connection held open keeps SQLite from flushing at each close.
+    A power cut may lose the last events of Dagster's own log, never its consistency; the lake flushes by itself.
+    """
+    from sqlalchemy import event
+    from sqlalchemy.engine import Engine
+
+    held: dict[str, sqlite3.Connection] = {}
+
+    def opened(connection: object, _: object) -> None:
+        if isinstance(connection, sqlite3.Connection):
+            connection.execute("PRAGMA synchronous=NORMAL")
+            path = connection.execute("PRAGMA database_list").fetchone()[2]
+            if path and path not in held:
+                held[path] = sqlite3.connect(path, check_same_thread=False)
+                held[path].execute("SELECT count(*) FROM sqlite_master").fetchall()
+
+    event.listen(Engine, "connect", opened)
+    try:
+        yield
+    finally:
+        event.remove(Engine, "connect", opened)
+        for connection in held.values():
+            connection.close()
 
 
 def _why(result: Any) -> str:

@@ -1,0 +1,80 @@
+"""A whole code location from its declarations: assets, the sensor `arrivals`, the lake, runs in one process."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from lightkeeper.home import Home
+from lightkeeper.lake.landing import scan
+from lightkeeper.models.model import Model
+from lightkeeper.orchestrate.arrivals import arrivals_sensor
+from lightkeeper.orchestrate.io_manager import LakeIOManager
+from lightkeeper.orchestrate.landing import Landing, LandingFolder, landing_assets
+from lightkeeper.orchestrate.model_assets import model_assets
+
+__all__ = ["definitions", "first_day", "project", "resources"]
+
+_EARLIEST = date(2024, 1, 1)  # of the partitions, while no file says otherwise
+
+
+def definitions(
+    models: Sequence[Model] = (), landings: Sequence[Landing] = (), home: Home | None = None
+) -> dg.Definitions:
+    """The assets of declared models and landings, to merge into a project whose `io_manager` is an `lk.LakeIOManager`.
+
+    Landings need the home whose landing folder they read.
+    """
+    landed = [landing_assets(one, home, first_day(one, home)) for one in landings] if home else []
+    return dg.Definitions(assets=[*landed, *(asset for model in models for asset in model_assets(model))])
+
+
+def first_day(landing: Landing, home: Home) -> date:
+    """Where the partitions of a landing begin: the sample's first day, else that of the earliest file."""
+    recorded = home.record.first_day if home.exists else None
+    if recorded is not None:
+        return recorded
+    folder = landing.place(home)
+    there = [one.part for one in scan(folder) if one.part] if folder.is_dir() else []
+    return min(there, default=_EARLIEST)
+
+
+def resources(home: Home) -> dict[str, Any]:
+    """The lake of a home as `io_manager`, and its landing folder as `landing`."""
+    return {
+        "io_manager": LakeIOManager(root=str(home.lake), home=str(home.root)),
+        "landing": LandingFolder(home=str(home.root)),
+    }
+
+
+def project(
+    folder: str | Path,
+    *,
+    landings: Sequence[Landing] = (),
+    assets: Sequence[dg.AssetsDefinition] = (),
+    models: Sequence[Model] = (),
+    home: Home | None = None,
+) -> dg.Definitions:
+    """Everything that `dagster dev` and `lightkeeper` need of a code location.
+
+    Args:
+        folder: the project's folder, or a file in it (`__file__`); where its home is looked for.
+        landings: folders whose files become tables.
+        assets: plain Dagster assets; tables of the lake.
+        models: declared models.
+        home: where state lives, when it is not the one that is found.
+    """
+    place = Path(folder)
+    home = home or Home.find(place.parent if place.is_file() else place, os.environ)
+    with_what = resources(home)
+    manager: LakeIOManager = with_what["io_manager"]
+    sensors = [arrivals_sensor(landings, models, home, lambda: manager.lake)] if landings else []
+    return dg.Definitions.merge(
+        dg.Definitions(assets=assets, sensors=sensors, resources=with_what, executor=dg.in_process_executor),
+        definitions(models, landings, home),
+    )
