@@ -66,7 +66,7 @@ class Sale(dy.Schema):
 
     @dy.rule()
     def not_a_repeated_line(cls) -> pl.Expr:
-        """Of lines that agree in everything within one file, the first is kept."""
+        """Of lines that agree in everything within one file, the first is kept: the source repeats whole days."""
         return pl.struct(_LINE).is_first_distinct().over("day", "invoice")
 
     @dy.rule()

@@ -4,24 +4,21 @@ from datetime import date, timedelta
 
 import dagster as dg
 import dataframely as dy
+import lightkeeper as lk
 import polars as pl
 
-import lightkeeper as lk
-from assets.contracts import Holiday, Sale, is_product
+from assets.contracts import is_product
 
-DAYS_SOLD_TO_ENTER = (
-    100  # a product enters the panel on the day on which it has sold on so many different days, and stays
-)
+DAYS_SOLD_TO_ENTER = 100  # a product enters the panel on the day on which it has sold on so many different days, and stays
 
+SATURDAY = 6  # the weekday on which nothing is sold
 _STATES = ("traded", "closed", "missing")
 
 
 class DailyDemand(dy.Schema):
     """One row a product and day, from the day on which the product entered, without a hole."""
 
-    product = dy.String(
-        primary_key=True, description="stock code, upper case", metadata={"from": ("sales.stock_code",)}
-    )
+    product = dy.String(primary_key=True, description="stock code, upper case", metadata={"from": ("sales.stock_code",)})
     day = dy.Date(primary_key=True, description="the day", metadata={"from": ("sales.day",)})
     units = dy.Int64(
         nullable=True,
@@ -97,13 +94,14 @@ def _sold(sales: pl.LazyFrame) -> pl.DataFrame:
 
 def _calendar(sales: pl.LazyFrame, holidays: pl.LazyFrame) -> pl.DataFrame:
     """Every day from the first to the last landed one: day, day_state."""
-    landed = sales.select(pl.col("day").unique()).collect()["day"]
-    closed = holidays.filter(pl.col("closed")).select("day").collect()["day"]
-    first, last = landed.min(), landed.max()
-    day = pl.date_range(first, last, eager=True).alias("day") if landed.len() else pl.Series("day", [], pl.Date)
-    shut = pl.col("day").is_in(closed.implode()) | (pl.col("day").dt.weekday() == 6)
-    state = pl.when(pl.col("day").is_in(landed.implode())).then(pl.lit("traded")).when(shut).then(pl.lit("closed"))
-    return pl.DataFrame([day]).with_columns(state.otherwise(pl.lit("missing")).alias("day_state"))
+    landed = sales.select(pl.col("day").unique()).collect()
+    if landed.is_empty():
+        return pl.DataFrame(schema={"day": pl.Date, "day_state": pl.String})
+    closed = holidays.filter(pl.col("closed")).select("day").collect()
+    shut = pl.col("day").is_in(closed["day"].implode()) | (pl.col("day").dt.weekday() == SATURDAY)
+    state = pl.when(pl.col("day").is_in(landed["day"].implode())).then(pl.lit("traded")).when(shut).then(pl.lit("closed"))
+    every = landed.select(pl.date_range(pl.col("day").min(), pl.col("day").max()).alias("day"))
+    return every.with_columns(state.otherwise(pl.lit("missing")).alias("day_state"))
 
 
 def _affected(sales: lk.TableInput, holidays: lk.TableInput) -> frozenset[date] | None:
@@ -127,4 +125,4 @@ def _moved(before: pl.DataFrame, now: pl.DataFrame, last: date) -> set[date]:
     return {start + timedelta(n) for start, stop in spans.iter_rows() for n in range((stop - start).days)}
 
 
-__all__ = ["DAYS_SOLD_TO_ENTER", "DailyDemand", "Holiday", "Sale", "daily_demand", "entries", "lines", "panel"]
+__all__ = ["DAYS_SOLD_TO_ENTER", "SATURDAY", "DailyDemand", "daily_demand", "entries", "lines", "panel"]

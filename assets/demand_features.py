@@ -4,9 +4,10 @@ from datetime import date, timedelta
 
 import dagster as dg
 import dataframely as dy
+import lightkeeper as lk
 import polars as pl
 
-import lightkeeper as lk
+from assets.daily_demand import SATURDAY
 
 HORIZON = 28  # days; every feature of a day is known so long before it
 
@@ -37,19 +38,13 @@ class DemandFeatures(dy.Schema):
     units_same_weekday = dy.Float64(
         nullable=True, description="mean pieces of the last four such weekdays known 28 days before", metadata=_UNITS
     )
-    units_mean_7d = dy.Float64(
-        nullable=True, description="mean pieces of 7 days, known 28 days before", metadata=_UNITS
-    )
-    units_mean_28d = dy.Float64(
-        nullable=True, description="mean pieces of 28 days, known 28 days before", metadata=_UNITS
-    )
-    units_mean_91d = dy.Float64(
-        nullable=True, description="mean pieces of 91 days, known 28 days before", metadata=_UNITS
-    )
+    units_mean_7d = dy.Float64(nullable=True, description="mean pieces of 7 days, known 28 days before", metadata=_UNITS)
+    units_mean_28d = dy.Float64(nullable=True, description="mean pieces of 28 days, known 28 days before", metadata=_UNITS)
+    units_mean_91d = dy.Float64(nullable=True, description="mean pieces of 91 days, known 28 days before", metadata=_UNITS)
     sold_share_91d = dy.Float64(nullable=True, description="share of 91 days on which it sold", metadata=_UNITS)
 
 
-DECLARED = {
+DECLARED: dict[str, lk.Lag | lk.Roll] = {
     "list_price_gbp": lk.Roll("price_gbp", HORIZON, 182, "last"),
     "units_28d_ago": lk.Lag("units", HORIZON),
     "units_35d_ago": lk.Lag("units", HORIZON + 7),
@@ -94,7 +89,7 @@ def features(demand: pl.DataFrame, holidays: pl.DataFrame, last: date) -> pl.Dat
         pl.mean_horizontal(_SAME_WEEKDAY).alias("units_same_weekday"),
         pl.col("day").dt.weekday().cast(pl.Int64).alias("weekday"),
         pl.col("day").dt.week().cast(pl.Int64).alias("week"),
-        (pl.col("day").is_in(shut) | (pl.col("day").dt.weekday() == 6)).alias("closed"),
+        (pl.col("day").is_in(shut) | (pl.col("day").dt.weekday() == SATURDAY)).alias("closed"),
     ).select(pl.col(name).cast(column.dtype) for name, column in DemandFeatures.columns().items())
 
 
@@ -109,6 +104,4 @@ def _affected(demand: lk.TableInput, holidays: lk.TableInput, last: date) -> fro
     if demand.changed is None or holidays.changed != frozenset():
         return None
     ahead = {last + timedelta(n) for n in range(1, HORIZON + 1)}
-    return frozenset(
-        {*demand.changed, *ahead, *lk.touched(demand.changed, DECLARED.values(), last + timedelta(HORIZON))}
-    )
+    return frozenset({*demand.changed, *ahead, *lk.touched(demand.changed, DECLARED.values(), last + timedelta(HORIZON))})

@@ -167,9 +167,7 @@ def _best_sellers(first: date) -> tuple[str, ...]:
 
 
 def _holidays(weeks: int) -> pl.DataFrame:
-    return pl.read_csv(_DATA / "holidays.csv", try_parse_dates=True).with_columns(
-        pl.col("day").dt.offset_by(f"{weeks}w")
-    )
+    return pl.read_csv(_DATA / "holidays.csv", try_parse_dates=True).with_columns(pl.col("day").dt.offset_by(f"{weeks}w"))
 
 
 def _file(home: Home, day: date) -> Path:

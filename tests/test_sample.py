@@ -298,15 +298,16 @@ def test_a_line_keeps_the_contract_or_is_rejected_for_one_reason(
     assert admitted.refused == ()
 
 
-def test_a_line_may_be_repeated_on_another_day(tmp_path: Path) -> None:
+def test_a_line_is_repeated_within_its_file_alone(tmp_path: Path) -> None:
     for day in ("2026-01-30", "2026-01-31"):
-        line = GOOD | {"invoiced_at": f"{day} 08:15:00"}
-        pl.DataFrame([line, line], schema=dict.fromkeys(FORM.columns, pl.String)).write_csv(
-            tmp_path / f"sales-{day}.csv"
-        )
+        lines = pl.DataFrame([GOOD, GOOD], schema=dict.fromkeys(FORM.columns, pl.String))
+        lines.write_csv(tmp_path / f"sales-{day}.csv")
     admitted = admit(read_files(sorted(tmp_path.iterdir()), FORM), Sale, "day")
-    assert admitted.accepted.select("day", "row").rows() == [(date(2026, 1, 30), 2), (date(2026, 1, 31), 2)]
-    assert admitted.counts == {"not_a_repeated_line": 2}
+    assert admitted.rejected.select("day", "row", "rule").rows() == [
+        (date(2026, 1, 30), 3, "not_a_repeated_line"),
+        (date(2026, 1, 31), 2, "of_its_day"),
+        (date(2026, 1, 31), 3, "not_a_repeated_line,of_its_day"),
+    ]
 
 
 @pytest.mark.parametrize("contract", [Sale, Holiday])

@@ -13,11 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from lightkeeper.lake.table import Lake
 
-sys.path.insert(0, str(Path(__file__).parent))
-sys.path.insert(0, str(Path(__file__).parent.parent / "lightkeeper"))
-
-import replay
-from histories import Step, histories, play
+from tests.independent import replay
+from tests.lightkeeper.histories import Step, histories, play
 
 ROOT = Path(__file__).parent.parent.parent
 PEER = ROOT / ".venv" / "independent" / "bin" / "python"

@@ -16,11 +16,12 @@ from lightkeeper.home import Home
 from lightkeeper.lake.table import Lake
 
 START = "from lightkeeper.cli import main; main()"
+HERE = {"NO_COLOR", "FORCE_COLOR", "COLUMNS", "LIGHTKEEPER_DEBUG", "PYTHONUNBUFFERED", "PYTHONIOENCODING"}
 HEAVY = ("polars", "deltalake", "dagster", "lightgbm", "pyarrow", "numpy", "dataframely")
 
 
 def environment(**more: str) -> dict[str, str]:
-    kept = {k: v for k, v in os.environ.items() if k not in {"NO_COLOR", "FORCE_COLOR", "COLUMNS", "LIGHTKEEPER_DEBUG"}}
+    kept = {k: v for k, v in os.environ.items() if k not in HERE}
     library = str(Path(lightkeeper.__file__).parents[1])
     return {**kept, "PYTHONPATH": os.pathsep.join([more.pop("first", ""), library]).strip(os.pathsep), **more}
 
@@ -149,6 +150,12 @@ def test_the_start_imports_nothing_heavy(words: list[str]) -> None:
         f"atexit.register(lambda: print([name for name in {HEAVY} if name in sys.modules], file=sys.stderr))"
     )
     assert lightkeeper_(*words, before=look).stderr == "[]\n"
+
+
+def test_an_interrupt_during_the_start_is_no_traceback_either(tmp_path: Path) -> None:
+    (tmp_path / "typer.py").write_text("raise KeyboardInterrupt")
+    result = lightkeeper_("table", "list", first=str(tmp_path))
+    assert (result.returncode, result.stderr) == (130, "")
 
 
 def test_without_typer_every_command_names_the_doctor(tmp_path: Path) -> None:

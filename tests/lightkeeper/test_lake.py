@@ -9,7 +9,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from histories import Step, frame, histories, play, rows_of
+from tests.lightkeeper.histories import Step, frame, histories, play, rows_of
 from hypothesis import HealthCheck, given, settings
 from lightkeeper.errors import BadName, NoSuchTable, NoSuchVersion, Refused, SchemaChanged, TableVersionGone
 from lightkeeper.lake.table import Lake

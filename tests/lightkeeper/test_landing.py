@@ -166,6 +166,8 @@ def test_a_file_without_a_last_newline_names_its_last_record(put: Callable[..., 
         ("a,b,1\n\nc,d,2\n", 3, "blank"),
         ("a,b,1\n\n", 3, "blank"),
         ('a,"b\nb",1\nc\n', 3, "1 fields"),
+        ("a,b,1\nc,d,2\r\r\n", 3, "carriage return"),
+        ('a,"b\rb",1\r\nc\rc,d,2\r\n', 3, "carriage return"),
     ],
 )
 def test_a_record_of_too_few_or_too_many_fields_is_named(

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lightkeeper.errors import BadDeclaration, Refused
 from lightkeeper.measure import rolling
-from lightkeeper.measure.panel import Lag, Roll, complete, extended, features, reach, touched
+from lightkeeper.measure.panel import Lag, Roll, complete, extended, features, in_parts, reach, touched
 from polars.testing import assert_frame_equal
 
 FIRST = date(2010, 1, 1)
@@ -97,6 +97,17 @@ def test_only_touched_days_change_when_the_values_of_some_days_change(
     differs = pl.any_horizontal(pl.col(n).ne_missing(pl.Series(n, after[n])) for n in declared)
     found = before.filter(differs)["day"].unique().to_list()
     assert set(found) <= set(touched(changed, declared.values(), panel["day"].max()))
+
+
+@given(panels(REAL, pl.Float64), DECLARED, st.integers(1, 60))
+@settings(max_examples=100, deadline=None)
+def test_parts_are_whole_series_and_together_what_is_computed_at_once(
+    panel: pl.DataFrame, declared: dict[str, Any], rows: int
+) -> None:
+    parts = list(in_parts(panel, declared, rows=rows))
+    assert_frame_equal(pl.concat(parts), features(panel, declared), check_exact=True)
+    assert sum(part["product"].n_unique() for part in parts) == panel["product"].n_unique()
+    assert len(parts) >= panel.height // max(rows, 40) - 1
 
 
 def test_every_touched_day_changes_in_a_long_series() -> None:

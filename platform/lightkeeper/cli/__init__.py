@@ -33,7 +33,10 @@ def main() -> None:
     """Runs the command of `sys.argv` and exits: 0, 1, 2, 3, 70, 130 or 141, as `lightkeeper --help` explains them."""
     for stream in (sys.stdout, sys.stderr):
         _print_what_can_be_printed(stream)
-    code = _run()
+    try:
+        code = _run()
+    except KeyboardInterrupt:
+        code = INTERRUPTED
     sys.exit(code if write_out("") else NOBODY_READS)
 
 
@@ -57,8 +60,6 @@ def _run() -> int:
         command(prog_name="lightkeeper")
     except SystemExit as end:
         return int(end.code or 0)
-    except KeyboardInterrupt:
-        return INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the last place where it can become a sentence
         return _explained(error)
     return 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -44,6 +45,13 @@ class Built:
     seconds: dict[str, float] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
 
+    @contextmanager
+    def timed(self, phase: str) -> Iterator[None]:
+        """Add the seconds of a block to a phase."""
+        started = time.monotonic()
+        yield
+        self.seconds[phase] = self.seconds.get(phase, 0.0) + time.monotonic() - started
+
     def add(self, ran: Ran, days: int) -> None:
         """Note a run that succeeded."""
         self.runs, self.days = self.runs + 1, self.days + days
@@ -69,85 +77,88 @@ def build(project: Project, home: Home, tell: Tell) -> Built:
     A sample home: everything but the last 56 calendar days in one run, then each of the next 28 days in a run of its own,
     as they would have come; the last 28 are held back. A home of one's own data: every file that lies there, in one run.
     """
+    with home.landing_lock():
+        site = _site(project, home, tell)
+        if home.record.kind == "own":
+            _land_all(site, _days_with_files(home))
+        else:
+            _build_sample(site, project.sample)
+    return site.built
+
+
+@dataclass(frozen=True)
+class _Site:
+    """Where a build works, with what, and whom it tells."""
+
+    home: Home
+    defs: dg.Definitions
+    instance: dg.DagsterInstance
+    built: Built
+    tell: Tell
+
+
+def _site(project: Project, home: Home, tell: Tell) -> _Site:
     from lightkeeper.orchestrate.running import load, ready
 
-    built, started = Built(), time.monotonic()
-    with home.landing_lock():
+    built = Built()
+    with built.timed("start"):
         instance = ready(home)
         defs = load(project.folder, project.module)
-        built.seconds["start"] = time.monotonic() - started
-        if home.record.kind == "own":
-            _build_own(home, defs, instance, built, tell)
-        else:
-            _build_sample(project.sample, home, defs, instance, built, tell)
-    return built
+    return _Site(home, defs, instance, built, tell)
 
 
-def _build_sample(sample: Sample, home: Home, defs: dg.Definitions, instance: dg.DagsterInstance, built: Built, tell: Tell) -> None:
-    held = sample.held_back(home)
-    if not held:
-        raise Refused(f"The sample of {home.root} holds no days back.")
-    days = [day for day in sample.days(home) if day < held[0]]
+def _build_sample(site: _Site, sample: Sample) -> None:
+    home = site.home
+    days = [day for day in sample.days(home) if day < sample.held_back(home)[0]]
     history, singles = days[:-ONE_BY_ONE], days[-ONE_BY_ONE:]
     if _done(home) is None:
-        with _timed(built, "history"):
-            _land_history(sample, home, defs, instance, history, built, tell)
-    with _timed(built, "day by day"):
-        _land_each(sample, home, defs, instance, singles, built, tell)
+        site.tell(Step(f"writing the files of {len(history)} days", 0, len(history)))
+        sample.release(home, history)
+        home.move_clock(_after(history[-1]))
+        _land_all(site, history)
+    _land_each(site, sample, singles)
 
 
-def _land_history(
-    sample: Sample, home: Home, defs: dg.Definitions, instance: dg.DagsterInstance, days: list[date], built: Built, tell: Tell
-) -> None:
-    tell(Step(f"writing the files of {len(days)} days", 0, len(days)))
-    sample.release(home, days)
-    home.move_clock(_after(days[-1]))
-    _land_all(home, defs, instance, days, built, tell)
-
-
-def _land_each(
-    sample: Sample, home: Home, defs: dg.Definitions, instance: dg.DagsterInstance, days: list[date], built: Built, tell: Tell
-) -> None:
-    """Each day of trade on its own: landed, features of what is new, a forecast by the model that is there."""
-    from lightkeeper.orchestrate.running import materialize, refreshed
-
-    done = _done(home)
-    todo = [day for day in days if done is None or day > done]
-    trading, keys = set(sample.trading_days(home)) if todo else set(), refreshed(defs)
-    for number, day in enumerate(todo, 1):
-        tell(Step(f"{day:%a %d %b %Y}", number - 1, len(todo)))
-        if day in trading:
-            sample.release(home, [day])
-            home.move_clock(_after(day))
-            built.add(materialize(defs, instance, keys, (day, day)), 1)
-        _note(home, day)
-    if todo:
-        tell(Step(f"landed {len(todo)} days", len(todo), len(todo)))
-
-
-def _build_own(home: Home, defs: dg.Definitions, instance: dg.DagsterInstance, built: Built, tell: Tell) -> None:
-    from lightkeeper.lake.landing import part_of
-
-    found = (part_of(path.name) for path in home.landing.glob("*/*"))
-    days = sorted({day for day in found if day})
-    if not days:
-        raise Refused(f"No file in {home.landing} has a day in its name. Put files there, such as sales/sales-2026-10-23.csv.")
-    with _timed(built, "history"):
-        _land_all(home, defs, instance, days, built, tell)
-
-
-def _land_all(
-    home: Home, defs: dg.Definitions, instance: dg.DagsterInstance, days: list[date], built: Built, tell: Tell
-) -> None:
+def _land_all(site: _Site, days: list[date]) -> None:
     """Land all days in one run, then make everything that depends on them in another."""
     from lightkeeper.orchestrate.running import landed, materialize, others
 
-    tell(Step(f"landing {len(days)} days", 0, len(days)))
-    built.add(materialize(defs, instance, landed(defs), (days[0], days[-1])), len(days))
-    tell(Step("features, model, forecast", 0, len(days)))
-    built.add(materialize(defs, instance, others(defs)), 0)
-    _note(home, days[-1])
-    tell(Step(f"landed {len(days)} days", len(days), len(days)))
+    with site.built.timed("history"):
+        site.tell(Step(f"landing {len(days)} days", 0, len(days)))
+        site.built.add(materialize(site.defs, site.instance, landed(site.defs), (days[0], days[-1])), len(days))
+        site.tell(Step("features, model, forecast", 0, len(days)))
+        site.built.add(materialize(site.defs, site.instance, others(site.defs)), 0)
+        _note(site.home, days[-1])
+        site.tell(Step(f"landed {len(days)} days", len(days), len(days)))
+
+
+def _land_each(site: _Site, sample: Sample, days: list[date]) -> None:
+    """Each day of trade on its own: landed, features of what is new, a forecast by the model that is there."""
+    from lightkeeper.orchestrate.running import materialize, refreshed
+
+    done = _done(site.home)
+    todo = [day for day in days if done is None or day > done]
+    if not todo:
+        return
+    trading, keys = set(sample.trading_days(site.home)), refreshed(site.defs)
+    with site.built.timed("day by day"):
+        for number, day in enumerate(todo):
+            site.tell(Step(f"{day:%a %d %b %Y}", number, len(todo)))
+            if day in trading:
+                sample.release(site.home, [day])
+                site.home.move_clock(_after(day))
+                site.built.add(materialize(site.defs, site.instance, keys, (day, day)), 1)
+            _note(site.home, day)
+        site.tell(Step(_count(len(todo), "day") + " landed", len(todo), len(todo)))
+
+
+def _days_with_files(home: Home) -> list[date]:
+    from lightkeeper.lake.landing import part_of
+
+    days = sorted({day for day in (part_of(path.name) for path in home.landing.glob("*/*")) if day})
+    if not days:
+        raise Refused(f"No file in {home.landing} has a day in its name. Put files there, such as sales/sales-2026-10-23.csv.")
+    return days
 
 
 def land_next(project: Project, home: Home, count: int, tell: Tell, *, only_files: bool = False) -> tuple[Built, list[date]]:
@@ -156,9 +167,7 @@ def land_next(project: Project, home: Home, count: int, tell: Tell, *, only_file
     With `only_files` the files are put into the landing folder and the sensor does the rest.
     Raises Refused when none is left.
     """
-    from lightkeeper.orchestrate.running import load, ready
-
-    sample, built = project.sample, Built()
+    sample = project.sample
     with home.landing_lock():
         now = home.now().date()
         days = [day for day in sample.trading_days(home) if day >= now][:count]
@@ -168,12 +177,14 @@ def land_next(project: Project, home: Home, count: int, tell: Tell, *, only_file
             sample.release(home, days)
             home.move_clock(_after(days[-1]))
             _note(home, days[-1])
-            return built, days
-        instance = ready(home)
-        defs = load(project.folder, project.module)
-        with _timed(built, "day by day"):
-            _land_each(sample, home, defs, instance, days, built, tell)
-    return built, days
+            return Built(), days
+        site = _site(project, home, tell)
+        _land_each(site, sample, days)
+    return site.built, days
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _after(day: date) -> datetime:
@@ -192,19 +203,6 @@ def _note(home: Home, day: date) -> None:
     temporary = home.root / f".{_DONE}"
     temporary.write_text(json.dumps({"day": day.isoformat()}))
     temporary.replace(home.root / _DONE)
-
-
-class _timed:
-    """Adds the seconds of a block to what was built."""
-
-    def __init__(self, built: Built, phase: str) -> None:
-        self.built, self.phase = built, phase
-
-    def __enter__(self) -> None:
-        self.started = time.monotonic()
-
-    def __exit__(self, *_: object) -> None:
-        self.built.seconds[self.phase] = round(time.monotonic() - self.started, 2)
 
 
 def report(home: Home, built: Built) -> dict[str, object]:

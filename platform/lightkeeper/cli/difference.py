@@ -169,9 +169,7 @@ def _counts(found: Difference) -> str:
 def _changes(found: Difference, rows: int) -> RenderableType:
     """A line for each value that changed in the first rows: key, column, old, new."""
     lines: list[tuple[str, ...]] = []
-    for old, new in zip(
-        found.before.head(rows).iter_rows(named=True), found.after.head(rows).iter_rows(named=True), strict=True
-    ):
+    for old, new in zip(found.before.head(rows).iter_rows(named=True), found.after.head(rows).iter_rows(named=True), strict=True):
         key = tuple(cell(old[name]) for name in found.key)
         differ = [name for name in found.changed_columns if repr(old[name]) != repr(new[name])]
         lines += [(*key, text(name), cell(old[name]), cell(new[name])) for name in differ]
@@ -191,9 +189,7 @@ def migrate(  # noqa: PLR0913 - the options of a command are its vocabulary, all
     cast: Annotated[
         list[str] | None, typer.Option("--cast", metavar="COLUMN=TYPE", help=f"Change a type: {', '.join(_TYPES)}.")
     ] = None,
-    add: Annotated[
-        list[str] | None, typer.Option("--add", metavar="COLUMN=TYPE", help="Add a column of nulls.")
-    ] = None,
+    add: Annotated[list[str] | None, typer.Option("--add", metavar="COLUMN=TYPE", help="Add a column of nulls.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check it and show it, and make no version.")] = False,
     home: HomeOption = None,
     as_json: JsonOption = False,
@@ -210,16 +206,12 @@ def migrate(  # noqa: PLR0913 - the options of a command are its vocabulary, all
         made = lake.migrate(table, change, why)
     if as_json:
         types = [{name: type_name(dtype) for name, dtype in schema.items()} for schema in (old, new)]
-        print_json(
-            {"old": str(was), "new": made and str(made), "old_schema": types[0], "new_schema": types[1], "why": why}
-        )
+        print_json({"old": str(was), "new": made and str(made), "old_schema": types[0], "new_schema": types[1], "why": why})
     else:
         print_text(*_migrated(was, made, change, old, new))
 
 
-def _migrated(
-    was: TableVersion, made: TableVersion | None, change: Migration, old: Types, new: Types
-) -> list[RenderableType]:
+def _migrated(was: TableVersion, made: TableVersion | None, change: Migration, old: Types, new: Types) -> list[RenderableType]:
     from rich.text import Text
 
     pairs = [(name, change.renamed.get(name, name)) for name in old if name not in change.dropped]
@@ -250,14 +242,9 @@ class Migration:
     added: Types
 
     @classmethod
-    def parse(
-        cls, table: str, rename: Sequence[str], drop: Sequence[str], cast: Sequence[str], add: Sequence[str]
-    ) -> Migration:
+    def parse(cls, table: str, rename: Sequence[str], drop: Sequence[str], cast: Sequence[str], add: Sequence[str]) -> Migration:
         """From `a=b`, `c`, `c=Int64`, `c=Float64`. Raises Refused for what is no such text, a type included."""
-        typed = [
-            {name: _type(spec) for name, spec in _pairs(given, how).items()}
-            for given, how in ((cast, "cast"), (add, "add"))
-        ]
+        typed = [{name: _type(spec) for name, spec in _pairs(given, how).items()} for given, how in ((cast, "cast"), (add, "add"))]
         found = cls(table, _pairs(rename, "rename"), tuple(dict.fromkeys(drop)), typed[0], typed[1])
         if not (found.renamed or found.dropped or found.cast or found.added):
             raise Refused(f"{table}: nothing to change. Give --rename, --drop, --cast or --add.")
@@ -274,11 +261,7 @@ class Migration:
         twice = [name for name in names if names.count(name) > 1]
         if twice:
             raise Refused(f"{self.table}: two columns would be named {twice[0]!r}. Rename or drop one of them.")
-        kept = {
-            self.renamed.get(name, name): self.cast.get(name, dtype)
-            for name, dtype in old.items()
-            if name not in self.dropped
-        }
+        kept = {self.renamed.get(name, name): self.cast.get(name, dtype) for name, dtype in old.items() if name not in self.dropped}
         return {**kept, **self.added}
 
     def __call__(self, rows: pl.LazyFrame) -> pl.LazyFrame:
@@ -351,9 +334,7 @@ def _converted(value: pl.Expr, old: pl.DataType, new: pl.DataType) -> pl.Expr:
     if isinstance(old, pl.String) and isinstance(new, pl.Date):
         return value.str.to_date("%Y-%m-%d", strict=False)
     if isinstance(old, pl.String) and isinstance(new, pl.Datetime) and new.time_zone is None:
-        return value.str.replace(" ", "T", literal=True).str.to_datetime(
-            "%Y-%m-%dT%H:%M:%S%.f", time_unit="us", strict=False
-        )
+        return value.str.replace(" ", "T", literal=True).str.to_datetime("%Y-%m-%dT%H:%M:%S%.f", time_unit="us", strict=False)
     return value.cast(new, strict=False)
 
 
@@ -372,9 +353,7 @@ def _assert_lossless(table: str, rows: pl.LazyFrame, name: str, old: pl.DataType
     if number:
         values = "1 value, it is" if number == 1 else f"{count(number)} values, the first is"
         shown = repr(first) if isinstance(first, str) else str(first)
-        raise TypeRefused(
-            f"{what}; as {type_name(new)} it would change {values} {shown}. Nothing was written. {_IN_PYTHON}"
-        )
+        raise TypeRefused(f"{what}; as {type_name(new)} it would change {values} {shown}. Nothing was written. {_IN_PYTHON}")
 
 
 def _loses(value: pl.Expr, old: pl.DataType, new: pl.DataType) -> pl.Expr:
@@ -385,12 +364,8 @@ def _loses(value: pl.Expr, old: pl.DataType, new: pl.DataType) -> pl.Expr:
     if isinstance(new, pl.String):
         return converted.is_null() & value.is_not_null()
     if isinstance(old, pl.String) and new.is_float():
-        digits = (
-            value.str.replace(r"[eE].*$", "").str.replace_all(r"[^0-9]", "").str.strip_chars_start("0").str.len_chars()
-        )
-        return (
-            (converted.is_null() & value.is_not_null()) | (digits > _EXACT_DIGITS[str(new)]) | converted.is_infinite()
-        )
+        digits = value.str.replace(r"[eE].*$", "").str.replace_all(r"[^0-9]", "").str.strip_chars_start("0").str.len_chars()
+        return (converted.is_null() & value.is_not_null()) | (digits > _EXACT_DIGITS[str(new)]) | converted.is_infinite()
     if isinstance(old, pl.String) and isinstance(new, pl.Datetime):
         return (converted.is_null() & value.is_not_null()) | value.str.contains(r"\.\d{7}")
     return converted.cast(old, strict=False).ne_missing(value)

@@ -104,9 +104,7 @@ def requirements() -> dict[str, str]:
         lines = project.get("dependencies", []) if project else importlib.metadata.requires("lightkeeper") or []
     except importlib.metadata.PackageNotFoundError:
         lines = []
-    found = (
-        re.match(r"([A-Za-z0-9._-]+)\s*(?:\[[^]]*\])?\s*\(?([^;)]*)", line) for line in lines if "extra ==" not in line
-    )
+    found = (re.match(r"([A-Za-z0-9._-]+)\s*(?:\[[^]]*\])?\s*\(?([^;)]*)", line) for line in lines if "extra ==" not in line)
     return {one[1]: one[2].replace(" ", "") for one in found if one}
 
 
@@ -128,9 +126,7 @@ def _padded(*versions: str) -> list[list[int]]:
 
 def _packages(wanted: Mapping[str, str]) -> Iterator[Finding]:
     if not wanted:
-        yield Finding(
-            "packages", "note", "neither a clone nor an installation says which packages are needed", "make setup"
-        )
+        yield Finding("packages", "note", "neither a clone nor an installation says which packages are needed", "make setup")
     tried = _try_imports([*wanted])
     for name, limits in wanted.items():
         version, error = tried[name]
@@ -168,9 +164,7 @@ def _try_imports(names: Sequence[str]) -> dict[str, tuple[str, str]]:
             return found | dict.fromkeys(left, ("", f"did not import within {_IMPORT_SECONDS} s"))
         lines = [line.split("\t") for line in child.stdout.splitlines() if line.count("\t") == 2]  # noqa: PLR2004 - see _TRY
         for name, word, rest in lines:
-            found[name] = (
-                (rest, "") if word == "is" else ("", rest or f"importing it ends Python (exit code {child.returncode})")
-            )
+            found[name] = (rest, "") if word == "is" else ("", rest or f"importing it ends Python (exit code {child.returncode})")
         if not lines:
             return found | dict.fromkeys(left, ("", f"could not be tried: {child.stderr.strip()[-200:]}"))
     return found
@@ -278,9 +272,7 @@ def _landing(home: Home) -> Finding:
     try:
         busy = home.landing_is_busy()
     except OSError as error:
-        return Finding(
-            "landing lock", "wrong", f"its lock cannot be read: {error}", f"Mend the permissions in {home.root}."
-        )
+        return Finding("landing lock", "wrong", f"its lock cannot be read: {error}", f"Mend the permissions in {home.root}.")
     if busy:
         return Finding("landing lock", "note", "a process is landing now; others wait until it has finished")
     return Finding("landing lock", "ok", "free")
@@ -293,16 +285,12 @@ def _servers(home: Home) -> Finding:
     except FileNotFoundError:
         return Finding("servers", "ok", "none are running")
     except (OSError, ValueError) as error:
-        return Finding(
-            "servers", "wrong", f"{path} cannot be read: {error}", f"rm {path}, and start them anew: lightkeeper up"
-        )
+        return Finding("servers", "wrong", f"{path} cannot be read: {error}", f"rm {path}, and start them anew: lightkeeper up")
     gone = {name: pid for name, pid in pids.items() if not _alive(pid)}
     if gone:
         says = ", ".join(f"{name} (process {pid})" for name, pid in gone.items())
         return Finding("servers", "note", f"recorded and not running: {says}", "Start them anew: lightkeeper up")
-    return Finding(
-        "servers", "ok", ", ".join(f"{name} runs as process {pid}" for name, pid in pids.items()) or "none are running"
-    )
+    return Finding("servers", "ok", ", ".join(f"{name} runs as process {pid}" for name, pid in pids.items()) or "none are running")
 
 
 def _pids(recorded: object) -> dict[str, int]:
@@ -339,9 +327,7 @@ def _home_clock(record: HomeRecord, now: datetime) -> Finding:
         return Finding("home's clock", "ok", "the machine's")
     says = f"its own, at {record.now:%Y-%m-%d %H:%M} UTC"
     if record.now > now + _DAY:
-        return Finding(
-            "home's clock", "wrong", f"{says}, in the future", "Set the machine's clock, or make the home anew."
-        )
+        return Finding("home's clock", "wrong", f"{says}, in the future", "Set the machine's clock, or make the home anew.")
     return Finding("home's clock", "ok", says)
 
 

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["register"]
 
 HomeOption = Annotated[
-    Path | None, typer.Option("--home", help="Where state lives; else LIGHTKEEPER_HOME, else .lightkeeper in the project.")
+    Path | None,
+    typer.Option("--home", help="Where state lives; else LIGHTKEEPER_HOME, else .lightkeeper in the project."),
 ]
 SampleOption = Annotated[str, typer.Option("--sample", help="full, small, or none for your own data; counts when the home is new.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on standard output, nothing else.")]
@@ -117,7 +118,13 @@ def _progress(console: Console) -> Iterator[Tell]:
         return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(20), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(20),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=console, transient=True) as bars:
         task = bars.add_task("starting", total=None)
         yield lambda step: bars.update(

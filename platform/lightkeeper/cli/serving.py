@@ -1,4 +1,4 @@
-"""Dagster's servers as children of one command: a code server that webserver and daemon share. Loopback only, ended by process id."""
+"""Dagster's servers as children of one command: webserver and daemon share a code server. Loopback only, ended by process id."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -34,7 +35,7 @@ class Servers:
 
     def ended(self) -> str | None:
         """The name of a server that ended by itself, if any."""
-        return next((name for name, process in self.processes.items() if process.poll() is not None), None)
+        return next((name for name, process in list(self.processes.items()) if process.poll() is not None), None)
 
 
 def free_port(wanted: int) -> int:
@@ -52,23 +53,45 @@ def free_port(wanted: int) -> int:
 
 @contextmanager
 def serving(project: Project, home: Home, port: int) -> Iterator[Servers]:
-    """The servers, for as long as the block runs. Dagster's home must be ready."""
-    logs = home.dagster / "logs"
+    """The servers, for as long as the block runs. Dagster's home must be ready.
+
+    The code server starts first, the others as soon as it answers: they take a server that is not there yet for a broken one.
+    """
+    logs = home.dagster / "servers"  # not `logs`: Dagster empties a folder of that name
     logs.mkdir(parents=True, exist_ok=True)
     page, code = free_port(port), free_port(port + 1000)
     workspace = home.dagster / "workspace.yaml"
-    workspace.write_text(
-        f"load_from:\n  - grpc_server: {{host: {_LOOPBACK}, port: {code}, location_name: lightkeeper}}\n"
-    )
-    processes: dict[str, subprocess.Popen[bytes]] = {}
+    workspace.write_text(f"load_from:\n  - grpc_server: {{host: {_LOOPBACK}, port: {code}, location_name: lightkeeper}}\n")
+    servers = Servers({}, f"http://{_LOOPBACK}:{page}", logs)
+    ending, commands = threading.Event(), _commands(project, workspace, page, code)
+
+    def start_all() -> None:
+        for name, words in commands.items():
+            if ending.is_set():
+                return
+            servers.processes[name] = _start(name, words, project.folder, logs)
+            pids = {known: one.pid for known, one in servers.processes.items()}
+            (home.dagster / "servers.json").write_text(json.dumps(pids))
+            if name == "code":
+                _wait_for(code, servers.processes[name], ending)
+
+    starter = threading.Thread(target=start_all)
+    starter.start()
     try:
-        for name, words in _commands(project, workspace, page, code).items():
-            processes[name] = _start(name, words, project.folder, logs)
-        (home.dagster / "servers.json").write_text(json.dumps({name: one.pid for name, one in processes.items()}))
-        yield Servers(processes, f"http://{_LOOPBACK}:{page}", logs)
+        yield servers
     finally:
-        _end(processes)
+        ending.set()
+        starter.join()
+        _end(servers.processes)
         (home.dagster / "servers.json").unlink(missing_ok=True)
+
+
+def _wait_for(port: int, process: subprocess.Popen[bytes], ending: threading.Event) -> None:
+    """Until the port answers, the process ends, or everything ends."""
+    while process.poll() is None and not ending.wait(0.1):
+        with socket.socket() as probe:
+            if probe.connect_ex((_LOOPBACK, port)) == 0:
+                return
 
 
 def _commands(project: Project, workspace: Path, page: int, code: int) -> dict[str, list[str]]:

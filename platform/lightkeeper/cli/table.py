@@ -54,9 +54,7 @@ _WIDE = 100  # characters of a line from which on a range of days is written out
 _NEVER = datetime.min.replace(tzinfo=UTC)
 _DIGEST = 12  # hex digits of a sha256 that tell files apart at a glance
 
-VersionArgument = Annotated[
-    str, typer.Argument(metavar="T[@V]", help="A table (its newest version) or a version: sales@41.")
-]
+VersionArgument = Annotated[str, typer.Argument(metavar="T[@V]", help="A table (its newest version) or a version: sales@41.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -117,9 +115,7 @@ def _rows(lake: Lake, version: TableVersion) -> int:
 
 def list_tables(
     *,
-    newest_first: Annotated[
-        bool, typer.Option("--newest-first", help="By the time they were recorded, not by name.")
-    ] = False,
+    newest_first: Annotated[bool, typer.Option("--newest-first", help="By the time they were recorded, not by name.")] = False,
     as_of: AsOfOption = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
@@ -149,8 +145,7 @@ def _none_yet(lake: Lake, as_of: date | None) -> str:
     if as_of is not None:
         return f"{lake.root} knew no table on {as_of}. Look without --as-of: lightkeeper table list"
     return (
-        f"No tables yet in {lake.root}.\n"
-        "Land and build: lightkeeper build, or materialize an asset in Dagster's UI: lightkeeper up"
+        f"No tables yet in {lake.root}.\nLand and build: lightkeeper build, or materialize an asset in Dagster's UI: lightkeeper up"
     )
 
 
@@ -235,9 +230,7 @@ def _shown_json(lake: Lake, one: _Stored, frame: pl.DataFrame | None) -> dict[st
         "files": one.files,
         "gone": one.gone,
         "schema": None if frame is None else {name: type_name(dtype) for name, dtype in frame.schema.items()},
-        "content": None
-        if commit.content_hash is None
-        else {"algorithm": _algorithm(commit), "hash": commit.content_hash},
+        "content": None if commit.content_hash is None else {"algorithm": _algorithm(commit), "hash": commit.content_hash},
         "extra": commit.extra,
         "sources": [_file_json(file) for file in sources_of(lake, commit)],
         "head": None if frame is None else records(frame),
@@ -460,12 +453,8 @@ def _mode(one: _Line) -> str:
 def lineage(
     version: VersionArgument,
     *,
-    down: Annotated[
-        bool, typer.Option("--down", help="What was made from it, instead of what it was made from.")
-    ] = False,
-    all_files: Annotated[
-        bool, typer.Option("--files", help="List every landed file; many are folded otherwise.")
-    ] = False,
+    down: Annotated[bool, typer.Option("--down", help="What was made from it, instead of what it was made from.")] = False,
+    all_files: Annotated[bool, typer.Option("--files", help="List every landed file; many are folded otherwise.")] = False,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -194,6 +194,7 @@ def _shape(name: str, body: bytes, form: CsvFormat) -> tuple[list[str], int]:
         why = f"it ends without a newline, in {last!r}: it was cut, or is still being written"
         raise FileRefused(name, "file_is_complete", why, len(ends) + 1)
     _refuse_quotes(name, body, quotes, ends, form.separator)
+    _refuse_returns(name, body, quotes, ends)
     header = _header(name, body[: ends[0]].decode(), form)
     separators = np.flatnonzero(np.frombuffer(body, np.uint8) == ord(form.separator))
     separators = separators[_outside(separators, quotes)]
@@ -221,6 +222,18 @@ def _refuse_quotes(name: str, body: bytes, quotes: Positions, ends: Positions, s
         row = int(np.searchsorted(ends, place)) + 1
         why = f"the quote at byte {place} is never closed, or stands within a field that is not quoted"
         raise FileRefused(name, "quotes_are_closed", why, row)
+
+
+def _refuse_returns(name: str, body: bytes, quotes: Positions, ends: Positions) -> None:
+    """Outside quotes a carriage return belongs to a line's end; elsewhere it would hide at the end of a value."""
+    if b"\r" not in body:
+        return
+    codes = np.frombuffer(body, np.uint8)
+    returns = np.flatnonzero(codes[:-1] == _RETURN)
+    alone = returns[_outside(returns, quotes) & (codes[returns + 1] != _NEWLINE)]
+    if alone.size:
+        why = f"the carriage return at byte {alone[0]} ends no line: end lines with LF or CRLF"
+        raise FileRefused(name, "records_are_whole", why, int(np.searchsorted(ends, alone[0])) + 1)
 
 
 def _header(name: str, text: str, form: CsvFormat) -> list[str]:

@@ -7,11 +7,11 @@ from typing import Any
 
 import polars as pl
 
-from lightkeeper.errors import Conflict, StorageFailed
+from lightkeeper.errors import Conflict, StorageFailed, TypeRefused
 from lightkeeper.lake.files import write_file
 from lightkeeper.lake.gateway import Live, Transaction, commit, discard_unnamed, live_files
 from lightkeeper.lake.layout import rows_of
-from lightkeeper.lake.schema import PolarsSchema, conform
+from lightkeeper.lake.schema import PolarsSchema
 from lightkeeper.lake.storage import Store
 
 __all__ = ["Ledger"]
@@ -33,8 +33,11 @@ class Ledger:
         return self._rows([] if handle is None else live_files(handle, None))
 
     def add(self, rows: Iterable[Mapping[str, object]]) -> None:
-        """Add rows in one commit. Raises Conflict after many lost races, StorageFailed when the disk refuses."""
-        frame = conform(pl.DataFrame(list(rows), schema=dict(self.schema)), self.schema)
+        """Add rows in one commit; a column that a row does not name is null.
+
+        Raises TypeRefused for a row of another form, Conflict after many lost races, StorageFailed when the disk refuses.
+        """
+        frame = self._frame(list(rows))
         if frame.is_empty():
             return
         for _ in range(_ATTEMPTS):
@@ -44,6 +47,16 @@ class Ledger:
                 continue
             return
         raise Conflict(f"{self.path}: {_ATTEMPTS} commits in a row were beaten by other writers. Run it again.")
+
+    def _frame(self, rows: list[Mapping[str, object]]) -> pl.DataFrame:
+        other = {column for row in rows for column in row} - set(self.schema)
+        if other:
+            raise TypeRefused(f"{self.path} has no columns {sorted(other)}; it has {list(self.schema)}.")
+        try:
+            columns = [pl.Series(name, [row.get(name) for row in rows], dtype) for name, dtype in self.schema.items()]
+            return pl.DataFrame(columns)
+        except (TypeError, OverflowError, pl.exceptions.PolarsError) as error:
+            raise TypeRefused(f"{self.path}: a row does not fit {dict(self.schema)}: {error}") from error
 
     def _add(self, frame: pl.DataFrame) -> None:
         handle = self._handle()

@@ -11,6 +11,8 @@ from typing import Any
 import polars as pl
 
 from lightkeeper.errors import BadDeclaration, FileRefused, NoSuchTable, NoSuchVersion, Refused
+from lightkeeper.lake.storage import open_store
+from lightkeeper.lake.versions import assert_files
 from lightkeeper.values import Input, LandedFile, TableVersion, check_name
 
 __all__ = ["DeltaSource", "read_folder", "read_query"]
@@ -35,8 +37,11 @@ class DeltaSource:
         return self._input(self._open(None).version())
 
     def read(self, at: int) -> pl.LazyFrame:
-        """The rows of one version. Raises NoSuchTable, NoSuchVersion."""
-        return pl.scan_delta(self._open(at))
+        """The rows of one version. Raises NoSuchTable, NoSuchVersion, TableVersionGone."""
+        handle = self._open(at)
+        root, _, folder = self.uri.rstrip("/").rpartition("/")
+        assert_files(open_store(root or ("/" if self.uri.startswith("/") else "."), self.storage_options), TableVersion(folder, at), handle)
+        return pl.scan_delta(handle)
 
     def _input(self, version: int) -> Input:
         return Input(TableVersion(self.name, version), self.uri)

@@ -5,13 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Any, Protocol
 
 from lightkeeper.errors import StorageFailed
-
-if TYPE_CHECKING:
-    from pyarrow.fs import FileSystem
 
 __all__ = ["LocalStore", "ObjectStore", "Store", "open_store"]
 
@@ -126,51 +124,52 @@ class ObjectStore:
         """A URL of the store."""
         return f"{self.root}/{folder}"
 
-    def _files(self, folder: str) -> FileSystem:
+    def _files(self, folder: str) -> Any:
         from deltalake.fs import DeltaStorageHandler
-        from pyarrow.fs import PyFileSystem
 
-        return PyFileSystem(DeltaStorageHandler(self.uri(folder), dict(self.options)))
+        # Its public stream hands pyarrow buffers to a writer that takes bytes alone.
+        return DeltaStorageHandler(self.uri(folder), dict(self.options))._handler  # noqa: SLF001
 
     def put(self, path: str, data: Bytes) -> None:
         """Upload as one object."""
         folder, _, name = path.rpartition("/")
         try:
-            with self._files(folder).open_output_stream(name) as stream:
-                stream.write(data)
+            stream = self._files(folder).open_output_stream(name)
+            stream.write(bytes(data))
+            stream.close()
         except OSError as error:
-            raise StorageFailed(f"{self.uri(path)} ({len(data):,} bytes) could not be written: {error}") from error
+            raise StorageFailed(
+                f"{self.uri(path)} ({len(data):,} bytes) could not be written: {error}. Nothing was committed."
+            ) from error
 
     def get(self, path: str) -> bytes:
         """Download the whole object."""
         folder, _, name = path.rpartition("/")
-        with self._files(folder).open_input_file(name) as stream:
-            return bytes(stream.read())
+        return bytes(self._files(folder).open_input_file(name).read())
 
     def names(self, folder: str) -> list[str]:
-        """One listing, not recursive."""
-        from pyarrow.fs import FileSelector
-
-        infos = self._files(folder).get_file_info(FileSelector("", recursive=False, allow_not_found=True))
+        """One listing, not recursive. Raises StorageFailed when the store does not answer."""
+        try:
+            infos = self._files(folder).get_file_info_selector("", allow_not_found=True, recursive=False)
+        except OSError as error:
+            raise StorageFailed(f"{self.uri(folder)} could not be listed: {error}") from error
         return sorted(info.base_name for info in infos)
 
     def exists(self, path: str) -> bool:
         """One look-up of an object, or one listing of a folder."""
-        from pyarrow.fs import FileType
-
         folder, _, name = path.rpartition("/")
-        if self._files(folder).get_file_info([name])[0].type != FileType.NotFound:
-            return True
-        return bool(self.names(path))
+        there = self._files(folder).get_file_info([name])[0]
+        return there.type.name != "NotFound" or bool(self.names(path))
 
     def settle(self, path: str) -> None:
         """Nothing to do: the store promised."""
 
     def discard(self, paths: list[str]) -> None:
-        """Delete objects."""
+        """Delete objects; one that cannot be deleted stays, for no commit names it."""
         for path in paths:
             folder, _, name = path.rpartition("/")
-            self._files(folder).delete_file(name)
+            with suppress(OSError):
+                self._files(folder).delete_file(name)
 
 
 def _make_folder(folder: Path) -> list[Path]:

@@ -26,7 +26,7 @@ def newest_of(store: Store, name: str) -> int | None:
     from deltalake.exceptions import DeltaError, TableNotFoundError
 
     try:
-        return DeltaTable(store.uri(name), storage_options=dict(store.options), without_files=True).version()
+        return DeltaTable(store.uri(name), storage_options=dict(store.options)).version()
     except TableNotFoundError:
         return None
     except (DeltaError, OSError) as error:

@@ -12,15 +12,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from itertools import pairwise
 from typing import Any, NoReturn, get_args
 
 import numpy as np
 import polars as pl
 
 from lightkeeper.errors import BadDeclaration, Refused
+from lightkeeper.measure.buffers import Rows
 from lightkeeper.measure.rolling import Ages, How, Window, rolled
 
-__all__ = ["Lag", "Roll", "complete", "extended", "features", "reach", "touched"]
+__all__ = ["Lag", "Roll", "complete", "extended", "features", "in_parts", "reach", "touched"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +125,32 @@ def features(
         Refused: the panel is not sorted, has a hole or a day twice (the message names the series and the day), or a
             column to roll is missing or holds no numbers.
     """
-    ages = _ages(panel, keys, time)
-    _check_names(panel, declared)
+    return next(in_parts(panel, declared, keys, time, panel.height))
+
+
+def in_parts(
+    panel: pl.DataFrame,
+    declared: Mapping[str, Lag | Roll],
+    keys: Sequence[str] = ("product",),
+    time: str = "day",
+    rows: int = 500_000,
+) -> Iterator[pl.DataFrame]:
+    """What `features` gives, one part after the other, so that not all of it is in memory at once.
+
+    A part holds whole series, about `rows` rows; there is at least one part. Checks the whole panel first; raises as
+    `features` does.
+    """
+    starts = _starts(panel, keys, time)
+    _check_columns(panel, declared)
+    cuts = np.unique(np.searchsorted(starts, np.arange(0, panel.height + 1, max(rows, 1))))
+    edges = [0, *(int(starts[cut]) for cut in cuts if 0 < cut < len(starts)), panel.height]
+    for start, stop in pairwise(edges):
+        firsts = starts[(starts >= start) & (starts < stop)] - start
+        yield _features(panel[start:stop], declared, _ages(firsts, stop - start))
+
+
+def _features(panel: pl.DataFrame, declared: Mapping[str, Lag | Roll], ages: Ages) -> pl.DataFrame:
+    """The panel with its features, `ages` being the number of rows of its series above each row."""
     age = pl.Series(ages)
     lagged = [
         pl.when(age >= each.days).then(pl.col(each.column).shift(each.days)).alias(name)
@@ -135,17 +161,25 @@ def features(
     return panel.with_columns(*lagged, *rolled).select(*panel.columns, *declared)
 
 
-def _check_names(panel: pl.DataFrame, declared: Mapping[str, Lag | Roll]) -> None:
-    missing = sorted({each.column for each in declared.values()} - set(panel.columns))
-    if missing:
-        raise Refused(f"The panel has no column {', '.join(missing)}; it has {', '.join(panel.columns)}.")
+def _ages(starts: Rows, rows: int) -> Ages:
+    return np.arange(rows, dtype=np.int32) - np.repeat(starts.astype(np.int32), np.diff(starts, append=rows))
+
+
+def _check_columns(panel: pl.DataFrame, declared: Mapping[str, Lag | Roll]) -> None:
+    """Raise Refused where a feature stands on no column, or would replace one."""
     taken = sorted(set(declared) & set(panel.columns))
     if taken:
         raise Refused(f"The panel already has a column {', '.join(taken)}: give the feature another name.")
+    for each in declared.values():
+        dtype = panel.schema.get(each.column)
+        if dtype is None:
+            raise Refused(f"The panel has no column {each.column}; it has {', '.join(panel.columns)}.")
+        if isinstance(each, Roll) and not (dtype.is_numeric() or dtype == pl.Boolean):
+            raise Refused(f"The column {each.column} is a {dtype}: roll numbers only.")
 
 
-def _ages(panel: pl.DataFrame, keys: Sequence[str], time: str) -> Ages:
-    """For each row, how many rows of its series stand above it. Raises Refused if it is no panel."""
+def _starts(panel: pl.DataFrame, keys: Sequence[str], time: str) -> Rows:
+    """The row in which each series begins. Raises Refused if it is no panel."""
     names = [*keys, time]
     if panel.schema.get(time) != pl.Date or panel.select(names).null_count().sum_horizontal().item():
         raise Refused(f"A panel has the keys {', '.join(keys)} and a Date {time}, without nulls; got {panel.schema}.")
@@ -158,8 +192,7 @@ def _ages(panel: pl.DataFrame, keys: Sequence[str], time: str) -> Ages:
     heads = panel.select(keys)[starts]
     if not heads.equals(heads.sort(keys)):
         raise Refused(f"The panel is not sorted, or a series is interrupted: sort it by {', '.join(names)}.")
-    lengths = np.diff(starts, append=panel.height)
-    return np.arange(panel.height, dtype=np.int32) - np.repeat(starts.astype(np.int32), lengths)
+    return starts
 
 
 def _refuse_step(panel: pl.DataFrame, names: Sequence[str], row: int) -> NoReturn:
@@ -185,9 +218,6 @@ def _rolled(panel: pl.DataFrame, rolls: Mapping[str, Roll], ages: Ages) -> Itera
     """The features of all rolls, column by column."""
     for column in dict.fromkeys(roll.column for roll in rolls.values()):
         of_column = {name: roll for name, roll in rolls.items() if roll.column == column}
-        dtype = panel.schema[column]
-        if not (dtype.is_numeric() or dtype == pl.Boolean):
-            raise Refused(f"The column {column} is a {dtype}: roll numbers only.")
         windows = [Window(roll.days, roll.window, roll.how) for roll in of_column.values()]
         made = rolled(panel.get_column(column).cast(pl.Float64), ages, windows)
         yield from (series.alias(name) for name, series in zip(of_column, made, strict=True))

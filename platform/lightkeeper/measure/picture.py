@@ -7,28 +7,84 @@ from __future__ import annotations
 
 import math
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import groupby, pairwise
+
+from lightkeeper.errors import Refused
 
 __all__ = ["markdown", "trend"]
 
-_POINTS = 40  # a picture of so many is about 700 characters of Markdown
-_COLOUR = "#38d"  # contrast above 3 both with white and with black
-_EDGE = 4  # room for the dot
+_POINTS = 40
+_COLOUR = "#38d"  # contrast above 3 with white and with black
+_EDGE = 4  # pixels that the dot needs
+_LARGEST = 999  # pixels
 _INLINE = 1000  # Dagster's UI shows Markdown inline only below so many characters
+_ESCAPED = str.maketrans({"\\": r"\\", "[": r"\[", "]": r"\]"})
 
 
 def trend(values: Sequence[float | None], width: int = 240, height: int = 40) -> str:
-    """A line through the values, oldest first, with a dot at its end, as SVG.
+    """A line through the values, oldest first, with a dot at the last known one, as SVG.
 
     Args:
-        values: any number of them. Above 40 they are averaged in equal stretches. The line is broken where values are null
-            (or not finite); without any known value the picture is empty.
-        width: in pixels, at most 999.
-        height: in pixels, at most 999.
+        values: any number of them; above 40 they are averaged in 40 stretches of about equal length. The line is broken
+            where nothing is known (null, NaN, infinite); without any known value the picture is empty.
+        width: in pixels, 20 to 999.
+        height: in pixels, 20 to 999.
+
+    Raises:
+        Refused: the picture would be too small or too large.
     """
-    means = _averaged([value if value is not None and math.isfinite(value) else None for value in values])
-    known = [value for value in means if value is not None]
-    if not known:
-        return _svg(width, height, "")
-    low, high = min(known), max(known)
-'''+''
+    smallest = 5 * _EDGE
+    if not (smallest <= width <= _LARGEST and smallest <= height <= _LARGEST):
+        raise Refused(f"A picture of {width} x {height} pixels: give {smallest} to {_LARGEST} each way.")
+    places = list(_places(_averaged(values), width, height))
+    drawn = ""
+    if any(places):
+        x, y = next(place for place in reversed(places) if place)
+        line = "".join(
+            "M" + "L".join(f"{x} {y}" for x, y in (place for place in run if place)) + "h0"
+            for known, run in groupby(places, bool)
+            if known
+        )
+        drawn = f'<path d="{line}" fill="none" stroke="{_COLOUR}" stroke-width="2" stroke-linecap="round"/>'
+        drawn += f'<circle cx="{x}" cy="{y}" r="3" fill="{_COLOUR}"/>'
+    return f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}">{drawn}</svg>'
+
+
+def markdown(svg: str, alt: str) -> str:
+    """The picture as an image in Markdown, always below 1,000 characters: `alt`, what it shows, is cut to fit.
+
+    Raises:
+        Refused: the picture alone is too large to be shown inline; `trend` makes none such.
+    """
+    image = f"](data:image/svg+xml;base64,{b64encode(svg.encode()).decode()})"
+    room = _INLINE - 1 - len("![") - len(image)
+    if room < 0:
+        raise Refused(f"A picture of {len(svg)} characters cannot be shown inline: draw fewer points.")
+    text = " ".join(alt.split())
+    while len(text.translate(_ESCAPED)) > room:
+        text = text[:-1]
+    return f"![{text.translate(_ESCAPED)}{image}"
+
+
+def _averaged(values: Sequence[float | None]) -> list[float | None]:
+    """At most 40 means of the known values of equal stretches; null where a stretch has none."""
+    points = min(len(values), _POINTS)
+    edges = [len(values) * i // points for i in range(points + 1)] if points else [0]
+    stretches = (values[start:stop] for start, stop in pairwise(edges))
+    known = ([float(v) for v in stretch if v is not None and math.isfinite(v)] for stretch in stretches)
+    return [sum(v / len(found) for v in found) if found else None for found in known]
+
+
+def _places(values: Sequence[float | None], width: int, height: int) -> Iterator[tuple[int, int] | None]:
+    """Where the values stand in the picture, the largest at the top; equal values stand in the middle."""
+    halves = [None if value is None else value / 2 for value in values]  # their difference is finite
+    known = [value for value in halves if value is not None]
+    low, span = min(known, default=0.0), max(known, default=0.0) - min(known, default=0.0)
+    for i, value in enumerate(halves):
+        if value is None:
+            yield None
+            continue
+        along = i / (len(values) - 1) if len(values) > 1 else 1.0
+        up = (value - low) / span if span else 0.5
+        yield round(_EDGE + along * (width - 2 * _EDGE)), round(height - _EDGE - up * (height - 2 * _EDGE))

@@ -67,7 +67,8 @@ class Model:
 
     def _wrong(self) -> str | None:
         """The first thing that is wrong with the declaration, with its mend."""
-        if isinstance(self.features, str) or isinstance(self.keys, str):
+        given: tuple[object, object] = (self.features, self.keys)
+        if any(isinstance(one, str) for one in given):
             return 'features and keys are tuples: write ("price",) with the comma.'
         if not self.features or not self.keys:
             return "it needs at least one feature and one key."

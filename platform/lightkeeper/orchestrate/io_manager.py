@@ -122,6 +122,8 @@ class LakeIOManager(dg.ConfigurableIOManager):
         wanted = context.dagster_type.typing_type
         if wanted is TableInput:
             return self._table_input(context, lake, read, frame)
+        if wanted not in (pl.LazyFrame, pl.DataFrame, Any, None, dg.Nothing):
+            raise BadDeclaration(_no_such_form(context, wanted))
         return frame.collect() if wanted is pl.DataFrame else frame
 
     def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
@@ -131,7 +133,7 @@ class LakeIOManager(dg.ConfigurableIOManager):
         output = obj if isinstance(obj, TableOutput) else _as_output(context, obj)
         lake, name, pins = self.lake, table_name(context.asset_key), self._pins_of(context.run_id, _instance(context))
         before = pins.base(name)
-        inputs = self._reads.get((context.run_id, context.step_key), {}).values()
+        inputs = tuple(self._reads.get((context.run_id, context.step_key), {}).values())
         if output.append:
             made = lake.append(name, output.frame, inputs=inputs, stamp=_stamp(context, output), base=before)
         else:
@@ -145,7 +147,8 @@ class LakeIOManager(dg.ConfigurableIOManager):
                 base=before,
             )
         pins.record(made)
-        context.add_output_metadata({**shown(lake, made, _definition(context), made.version == before), **output.metadata})
+        unchanged = made.version == before or lake.commit(made).run_id != context.run_id
+        context.add_output_metadata({**shown(lake, made, _definition(context), unchanged, inputs), **output.metadata})
 
     def base(self, context: dg.AssetExecutionContext, table: str) -> int:
         """The version that a write of this run to `table` stands on; -1 when the table did not exist."""
@@ -171,11 +174,12 @@ class LakeIOManager(dg.ConfigurableIOManager):
         (key, *others) = sorted(keys)
         consumer, pins = table_name(key), self._pins_of(context.step_context.run_id, context.instance)
         base = pins.base(consumer)
-        if others or base < 0 or read.uri is not None:
-            return TableInput(read.version, frame)
+        layer = context.step_context.job_def.asset_layer
+        if others or base < 0 or read.uri is not None or layer.get(key).partitions_def is not None:
+            return TableInput(read.version, frame)  # a partition's last run says nothing of the other partitions
         last = lake.commit(TableVersion(consumer, base))
         before = next((one.version for one in last.inputs if one.version.table == read.version.table), None)
-        same_code = last.code_version == code_version(context.step_context.job_def.asset_layer.get(key).assets_def, key)
+        same_code = last.code_version == code_version(layer.get(key).assets_def, key)
         if before is None or not same_code or last.mode == "migrate":
             return TableInput(read.version, frame)
         changed = lake.changed(read.version.table, before.version, read.version.version)
@@ -197,6 +201,13 @@ def _as_output(context: dg.OutputContext, obj: Any) -> TableOutput:
     )
 
 
+def _no_such_form(context: dg.InputContext, wanted: Any) -> str:
+    return (
+        f"{context.step_context.step.key} takes the table {table_name(context.asset_key)} as a "
+        f"{getattr(wanted, '__name__', wanted)}: annotate it as pl.LazyFrame, pl.DataFrame or lk.TableInput."
+    )
+
+
 def _instance(context: dg.OutputContext) -> dg.DagsterInstance:
     return context.step_context.instance
 
@@ -208,15 +219,12 @@ def _definition(context: dg.OutputContext) -> Mapping[str, Any]:
 def _part_column(context: dg.OutputContext) -> str | None:
     found = _definition(context).get("partition_expr")
     if found is None and context.has_asset_partitions:
-        raise BadDeclaration(
-            f"asset {context.asset_key.to_user_string()} is partitioned and does not say by which date column: "
-            'metadata={"partition_expr": "day"}.'
-        )
+        raise BadDeclaration(_no_date_column(context.asset_key.to_user_string()))
     return None if found is None else str(getattr(found, "value", found))
 
 
 def _stamp(context: dg.OutputContext, output: TableOutput) -> Stamp:
-    commit, dirty = git_state(project_folder())
+    commit, dirty = git_state(project_folder(context.step_context.dagster_run))
     assets = context.step_context.job_def.asset_layer.get(context.asset_key).assets_def
     version = code_version(assets, context.asset_key)
     key = context.asset_key.to_user_string()
@@ -235,9 +243,13 @@ def _in_window(context: dg.InputContext, name: str) -> pl.Expr:
     metadata = (context.upstream_output.definition_metadata if context.upstream_output else None) or {}
     column = metadata.get("partition_expr")
     if column is None:
-        raise BadDeclaration(f'asset {name} is partitioned and does not say by which date column: metadata={{"partition_expr": "day"}}.')
+        raise BadDeclaration(_no_date_column(name))
     start, end = context.asset_partitions_time_window
     return pl.col(str(getattr(column, "value", column))).is_between(start.date(), end.date(), closed="left")
+
+
+def _no_date_column(asset: str) -> str:
+    return f'asset {asset} is partitioned and does not say by which date column: metadata={{"partition_expr": "day"}}.'
 
 
 def _days(context: dg.OutputContext, output: TableOutput) -> frozenset[date] | None:
@@ -247,12 +259,17 @@ def _days(context: dg.OutputContext, output: TableOutput) -> frozenset[date] | N
 
 
 def _window_days(context: dg.OutputContext) -> Iterable[date]:
-    try:
-        start, end = context.asset_partitions_time_window
-    except Exception as error:  # Dagster raises several kinds for partitions that are no time window
+    """The days of the run's partitions. Raises BadDeclaration where a partition is less than whole days of the table."""
+    asset, partitions = context.asset_key.to_user_string(), context.asset_partitions_def
+    if not isinstance(partitions, dg.TimeWindowPartitionsDefinition):
         raise BadDeclaration(
-            f"asset {context.asset_key.to_user_string()}: tables are kept by days; its partitions are no daily windows: {error}"
-        ) from error
-    if start.time() != end.time() or end - start < timedelta(1):
-        raise BadDeclaration(f"asset {context.asset_key.to_user_string()}: partitions shorter than a day are not kept apart.")
-    return [start.date() + timedelta(n) for n in range((end.date() - start.date()).days)]
+            f"asset {asset}: a {type(partitions).__name__} has no days of its own, so that writing one partition would replace "
+            "others. Partition by days and keep the rest as columns, or give an lk.TableOutput that says which days."
+        )
+    if not context.step_context.partition_time_window or not context.asset_partition_keys:
+        raise BadDeclaration(f"asset {asset}: the run's partitions are not among those declared, or lie in the future.")
+    start, end = context.asset_partitions_time_window
+    days = [start.date() + timedelta(n) for n in range((end.date() - start.date()).days)]
+    if len(days) < len(context.asset_partition_keys):
+        raise BadDeclaration(f"asset {asset}: partitions shorter than a day are not kept apart. Partition it by days.")
+    return days

@@ -76,7 +76,7 @@ class Landing:
         return home.landing / self.folder
 
 
-class LandingFolder(dg.ConfigurableResource):  # type: ignore[type-arg] - no value is yielded
+class LandingFolder(dg.ConfigurableResource[None]):
     """The landing folder of a home, for assets that read a file which speaks for no day.
 
     Args:
@@ -97,7 +97,7 @@ def files_ledger(lake: Lake) -> Ledger:
 
 def landing_assets(landing: Landing, home: Home, first_day: date) -> dg.AssetsDefinition:
     """The assets `<name>` (a partition a day) and `<name>_rejected`, with the check that every file could be read."""
-    days = dg.DailyPartitionsDefinition(start_date=first_day.isoformat())
+    days = dg.DailyPartitionsDefinition(start_date=first_day.isoformat(), end_offset=1)  # a file may come on its day
     shared: dict[str, Any] = {
         "group_name": "landing", "kinds": {"csv", "deltalake"}, "owners": list(landing.owners), "code_version": "1",
     }  # fmt: skip
@@ -129,10 +129,12 @@ def landing_assets(landing: Landing, home: Home, first_day: date) -> dg.AssetsDe
         window = context.partition_time_window
         wanted = [window.start.date() + timedelta(n) for n in range((window.end.date() - window.start.date()).days)]
         batch = _read(landing, landing.place(home), wanted)
-        files_ledger(manager.lake).add(_rows(landing, batch, context.run_id, manager))
+        if batch.rows.files:
+            yield from _outputs(landing, batch)
+        files_ledger(manager.lake).add(_rows(landing, batch, context.run_id, manager))  # after the tables: none is lost
         if not batch.rows.files:
             raise dg.Failure(_nothing_landed(landing, home, wanted, batch))
-        yield from _outputs(landing, batch)
+        yield _check(landing, batch)
 
     return land
 
@@ -160,7 +162,6 @@ def _read(landing: Landing, folder: Path, wanted: Sequence[date]) -> _Batch:
 
 def _outputs(landing: Landing, batch: _Batch) -> Iterator[Any]:
     files, counts = batch.rows.files, batch.rows.counts
-    refused = batch.rows.refused
     yield dg.Output(
         TableOutput(
             batch.rows.accepted.select(landing.contract.column_names()),
@@ -174,7 +175,11 @@ def _outputs(landing: Landing, batch: _Batch) -> Iterator[Any]:
         TableOutput(batch.rows.rejected, days=batch.days, files=files, metadata={"rules broken": dict(counts)}),
         output_name=landing.rejected,
     )
-    yield dg.AssetCheckResult(
+
+
+def _check(landing: Landing, batch: _Batch) -> dg.AssetCheckResult:
+    files, refused = batch.rows.files, batch.rows.refused
+    return dg.AssetCheckResult(
         passed=not refused,
         check_name="every_file_was_read",
         asset_key=landing.name,

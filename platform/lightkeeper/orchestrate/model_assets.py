@@ -1,6 +1,5 @@
 """The assets that a declared model becomes: `<name>_model` and `<name>_forecast`. It trains and forecasts nothing itself."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import dagster as dg

@@ -1,11 +1,10 @@
 """Other people's data as assets: observed where they stand and pinned, or copied with what landed recorded."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from dagster import DataVersion, ObserveResult
 
 from lightkeeper.lake.sources import DeltaSource, read_folder, read_query
 from lightkeeper.orchestrate.io_manager import TableOutput, declare_source
@@ -23,14 +22,19 @@ def observed_table(source: DeltaSource, description: str = "", group_name: str =
     @dg.multi_observable_source_asset(
         name=f"observe_{source.name}",
         specs=[
-            dg.AssetSpec(source.name, group_name=group_name, kinds={"deltalake"}, description=description or f"A Delta table at {source.uri}.")
+            dg.AssetSpec(
+                source.name,
+                group_name=group_name,
+                kinds={"deltalake"},
+                description=description or f"A Delta table at {source.uri}.",
+            )
         ],
     )
-    def observe() -> Any:
+    def observe() -> Iterator[dg.ObserveResult]:
         newest = source.newest()
-        yield ObserveResult(
+        yield dg.ObserveResult(
             asset_key=source.name,
-            data_version=DataVersion(str(newest.version.version)),
+            data_version=dg.DataVersion(str(newest.version.version)),
             metadata={"table version": str(newest.version), "dagster/uri": source.uri},
         )
 

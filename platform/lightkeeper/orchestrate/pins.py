@@ -8,9 +8,10 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
-from lightkeeper.errors import NoSuchTable
+from lightkeeper.errors import NoSuchTable, Refused
 from lightkeeper.lake.sources import DeltaSource
 from lightkeeper.lake.table import Lake
 from lightkeeper.values import Input, TableVersion
@@ -30,17 +31,22 @@ class RunPins:
     def __init__(self, lake: Lake, folder: Path, sources: Iterable[DeltaSource] = ()) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        self._write_once("pins.json", lambda: self._now(lake, sources))
+        pinned = folder / "pins.json"
+        if not pinned.exists():
+            _write_once(pinned, json.dumps(_now(lake, sources)))
+        found = json.loads(pinned.read_text())
         self.start: Mapping[str, Input] = {
-            name: Input(TableVersion(name, pin["version"]), pin["uri"])
-            for name, pin in json.loads((folder / "pins.json").read_text()).items()
+            name: Input(TableVersion(name, pin["version"]), pin["uri"]) for name, pin in found.items() if "why" not in pin
         }
+        self.unread: Mapping[str, str] = {name: pin["why"] for name, pin in found.items() if "why" in pin}
 
     def input(self, table: str) -> Input:
         """The version that this run reads. Raises NoSuchTable when there was none at its start and it made none."""
         made = self._made(table)
         if made is not None:
             return Input(made)
+        if table in self.unread:
+            raise NoSuchTable(f"When this run started, {self.unread[table]} Mend the source and run it again.")
         if table not in self.start:
             raise NoSuchTable(f"table {table!r} had no version when this run started. Materialize {table} first, or with it.")
         return self.start[table]
@@ -65,27 +71,22 @@ class RunPins:
         except FileNotFoundError:
             return None
 
-    def _write_once(self, name: str, content: object) -> None:
-        target = self.folder / name
-        if target.exists():
-            return
-        temporary = target.with_suffix(f".{os.getpid()}")
-        temporary.write_text(json.dumps(content()))  # type: ignore[operator]
-        try:
-            os.link(temporary, target)  # fails when another process of the run was first: then its pins hold
-        except FileExistsError:
-            pass
-        finally:
-            temporary.unlink()
 
-    @staticmethod
-    def _now(lake: Lake, sources: Iterable[DeltaSource]) -> dict[str, dict[str, object]]:
-        pins: dict[str, dict[str, object]] = {
-            name: {"version": version.version, "uri": None} for name, version in lake.versions().items()
-        }
-        for source in sources:
-            try:
-                pins[source.name] = {"version": source.newest().version.version, "uri": source.uri}
-            except NoSuchTable:
-                continue  # whoever reads it is told then; other assets of the run do not need it
-        return pins
+def _write_once(target: Path, text: str) -> None:
+    temporary = target.with_suffix(f".{os.getpid()}")
+    temporary.write_text(text)
+    with suppress(FileExistsError):  # another process of the run was first: then its pins hold
+        os.link(temporary, target)
+    temporary.unlink()
+
+
+def _now(lake: Lake, sources: Iterable[DeltaSource]) -> dict[str, dict[str, object]]:
+    pins: dict[str, dict[str, object]] = {
+        name: {"version": version.version, "uri": None} for name, version in lake.versions().items()
+    }
+    for source in sources:
+        try:
+            pins[source.name] = {"version": source.newest().version.version, "uri": source.uri}
+        except Refused as error:  # whoever reads it is told; other assets of the run do not need it
+            pins[source.name] = {"why": str(error), "uri": source.uri}
+    return pins

@@ -60,9 +60,10 @@ def ready(home: Home) -> dg.DagsterInstance:
         settings.write_text(DAGSTER_YAML)
     os.environ["LIGHTKEEPER_HOME"] = str(home.root)
     os.environ["DAGSTER_HOME"] = str(home.dagster)
-    instance = dg.DagsterInstance.get()
-    instance.get_runs_count()  # touches the storages, so that their schema exists
-    instance.all_instigator_state()
+    with _sqlite_flushed_once():
+        instance = dg.DagsterInstance.get()
+        instance.get_runs_count()  # touches the storages, so that their schema exists
+        instance.all_instigator_state()
     return instance
 
 
@@ -138,6 +139,7 @@ def _sqlite_flushed_once() -> Iterator[None]:
             connection.execute("PRAGMA synchronous=NORMAL")
             path = connection.execute("PRAGMA database_list").fetchone()[2]
             if path and path not in held:
+                connection.execute("PRAGMA journal_mode=WAL")  # Dagster's own choice, made before its schema is written
                 held[path] = sqlite3.connect(path, check_same_thread=False)
                 held[path].execute("SELECT count(*) FROM sqlite_master").fetchall()
 

@@ -11,7 +11,7 @@ import dataframely as dy
 from lightkeeper.lake.table import Lake
 from lightkeeper.measure.contract import column_lineage, columns
 from lightkeeper.measure.picture import markdown, trend
-from lightkeeper.values import TableVersion
+from lightkeeper.values import Input, TableVersion
 
 __all__ = ["about", "picture", "shown"]
 
@@ -56,12 +56,19 @@ def _dep(origin: str) -> dg.TableColumnDep:
     return dg.TableColumnDep(asset_key=dg.AssetKey(table.split("__")), column_name=column)
 
 
-def shown(lake: Lake, made: TableVersion, definition: Mapping[str, Any], unchanged: bool) -> dict[str, Any]:  # noqa: FBT001
-    """Materialization metadata of a version."""
+def shown(
+    lake: Lake,
+    made: TableVersion,
+    definition: Mapping[str, Any],
+    unchanged: bool,  # noqa: FBT001
+    inputs: Sequence[Input] | None = None,
+) -> dict[str, Any]:
+    """Materialization metadata of a version; `inputs` are those that were read this time, by default the commit's."""
     commit = lake.commit(made)
+    read = commit.inputs if inputs is None else inputs
     found: dict[str, Any] = {
         "table version": str(made),
-        "inputs": ", ".join(str(one.version) for one in commit.inputs) or "none",
+        "inputs": ", ".join(str(one.version) for one in read) or "none",
         "dagster/row_count": commit.rows or 0,
         "rows written": 0 if unchanged else commit.rows_written or 0,
         "bytes written": 0 if unchanged else commit.bytes_written,
