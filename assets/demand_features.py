@@ -7,7 +7,7 @@ import dataframely as dy
 import lightkeeper as lk
 import polars as pl
 
-from assets.daily_demand import SATURDAY
+from assets.daily_demand import DAYS_SOLD_TO_ENTER, SATURDAY
 
 HORIZON = 28  # days; every feature of a day is known so long before it
 
@@ -70,6 +70,8 @@ _SAME_WEEKDAY = ("units_28d_ago", "units_35d_ago", "units_42d_ago", "units_49d_a
 def demand_features(daily_demand: lk.TableInput, holidays: lk.TableInput) -> lk.TableOutput:
     """The features; of only the days that a change reaches when the demand says which days changed."""
     last = daily_demand.frame.select(pl.col("day").max()).collect().item()
+    if last is None:
+        raise lk.Refused(f"{daily_demand.version} is empty: no product has sold on {DAYS_SOLD_TO_ENTER} days yet.")
     days = _affected(daily_demand, holidays, last)
     since = None if days is None else min(days) - timedelta(lk.reach(DECLARED.values()))
     demand = daily_demand.frame if since is None else daily_demand.frame.filter(pl.col("day") >= since)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -39,10 +39,7 @@ def fresh(tmp_path: Path) -> Iterator[Story]:
 
 
 @pytest.fixture
-def next_day(history: Story):  # noqa: ANN201 - a date
+def next_day(history: Story) -> date:
     """The first day after the history that has sales."""
     now = history.home.now().date()
     return next(day for day in SAMPLE.trading_days(history.home) if day >= now)
-
-
-__all__ = ["timedelta"]

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
-import polars as pl
-
 import lightkeeper as lk
+import polars as pl
+from lightkeeper.lake.table import Lake
+from lightkeeper.orchestrate.landing import Landing, files_ledger
+from lightkeeper.orchestrate.running import DAGSTER_YAML, Ran, landed, materialize, others, refreshed
+
 from assets import LANDINGS, MODELS, TABLES
 from assets.sample import SAMPLE
-from lightkeeper.lake.table import Lake
-from lightkeeper.orchestrate.landing import files_ledger
-from lightkeeper.orchestrate.running import DAGSTER_YAML, Ran, landed, materialize, others, refreshed
 
 HEADER = "invoice,stock_code,description,quantity,invoiced_at,price_gbp,country\n"
 TODAY = date(2026, 11, 22)
@@ -27,6 +28,7 @@ class Story:
 
     home: lk.Home
     cursor: str | None = None
+    landings: Sequence[Landing] = tuple(LANDINGS)
     defs: dg.Definitions = field(init=False)
     instance: dg.DagsterInstance = field(init=False)
 
@@ -34,7 +36,7 @@ class Story:
         self.home.dagster.mkdir(parents=True, exist_ok=True)
         (self.home.dagster / "dagster.yaml").write_text(DAGSTER_YAML)
         self.instance = dg.DagsterInstance.from_config(str(self.home.dagster))
-        self.defs = lk.project(self.home.root, landings=LANDINGS, assets=TABLES, models=MODELS, home=self.home)
+        self.defs = lk.project(self.home.root, landings=self.landings, assets=TABLES, models=MODELS, home=self.home)
 
     @property
     def lake(self) -> Lake:
@@ -68,6 +70,14 @@ class Story:
         """Land the files of some days and refresh what depends on them; models are left alone."""
         return materialize(self.defs, self.instance, refreshed(self.defs), (first, last or first))
 
+    def only_land(self, first: date, last: date | None = None) -> Ran:
+        """Land the files of some days, and nothing that depends on them."""
+        return materialize(self.defs, self.instance, landed(self.defs), (first, last or first))
+
+    def make(self, *names: str) -> Ran:
+        """Materialize some assets that do not land."""
+        return materialize(self.defs, self.instance, [dg.AssetKey(name) for name in names])
+
     def train(self) -> Ran:
         """Train the model on what is there."""
         return materialize(self.defs, self.instance, [dg.AssetKey("demand_model")])
@@ -89,9 +99,23 @@ class Story:
             raise_on_error=False,
         )
 
+    def arrive(self) -> list[dg.ExecuteInProcessResult]:
+        """Two ticks, and what they asked for is run."""
+        return [self.launch(request) for request in [*self.tick(), *self.tick()]]
+
     def rows(self, table: str, at: int | None = None) -> pl.DataFrame:
         """The rows of a table."""
         return self.lake.read(table, at).collect()
+
+    def newest(self, table: str) -> str:
+        """The newest version of a table, as text."""
+        return str(self.lake.version(table))
+
+    def changed_days(self, table: str, before: int) -> set[date]:
+        """The days whose rows differ between a version and the newest one."""
+        old, new = self.rows(table, before), self.rows(table)
+        odd = [a.join(b, on=a.columns, how="anti", nulls_equal=True)["day"] for a, b in ((old, new), (new, old))]
+        return set(odd[0]) | set(odd[1])
 
     def files(self) -> pl.DataFrame:
         """What became of each file."""
@@ -114,3 +138,9 @@ def copied(home: lk.Home, folder: Path) -> Story:
 def line(day: date, *, code: str = "85123A", quantity: object = 6, price: object = 2.55, invoice: str = "536365") -> str:
     """One line of a sales file."""
     return f"{invoice},{code},WHITE LANTERN,{quantity},{day} 08:26:00,{price},United Kingdom\n"
+
+
+def metadata(result: dg.ExecuteInProcessResult, asset: str) -> dict[str, object]:
+    """What Dagster's UI shows of an asset's materialization in a run."""
+    (made,) = (one for one in result.get_asset_materialization_events() if one.asset_key == dg.AssetKey(asset))
+    return {name: value.value for name, value in made.materialization.metadata.items()}

@@ -27,8 +27,6 @@ class Step:
     days: tuple[date, ...] = ()
 
 
-
-
 def _one_zero(value: float) -> float:
     """The content hash takes the two zeros for one, so that the one over the other is no change."""
     return value + 0.0
@@ -66,35 +64,36 @@ def rows_of(lazy: pl.LazyFrame) -> list[str]:
     return sorted(map(repr, lazy.collect().rows()))
 
 
+@dataclass(frozen=True)
+class _Held:
+    """What a plain table holds: its rows, and how many columns migrations have added."""
+
+    rows: list[Row]
+    wide: int = 0
+
+
 def play(lake: Lake, steps: list[Step], table: str = "t") -> dict[int, list[str]]:
     """Do the steps; for every version that a step made, the rows that it must hold, as `rows_of` gives them."""
-    held: list[Row] = []
-    wide = 0
-    expected: dict[int, list[str]] = {}
+    held, expected = _Held([]), dict[int, list[str]]()
     for step in steps:
-        if step.mode == "migrate" and not expected:
-            continue
-        extra = tuple(None for _ in range(wide))
-        new = [(*row, *extra) for row in step.rows]
-        made, held, wide = _do(lake, table, step, new, held, wide)
-        expected[made.version] = sorted(map(repr, held))
+        made, held = _do(lake, table, step, held)
+        expected[made.version] = sorted(map(repr, held.rows))
     return expected
 
 
-def _do(
-    lake: Lake, table: str, step: Step, new: list[Row], held: list[Row], wide: int
-) -> tuple[TableVersion, list[Row], int]:
-    written = frame([row[:4] for row in new]).with_columns(pl.lit(None, pl.Int32).alias(f"extra{n}") for n in range(wide))
+def _do(lake: Lake, table: str, step: Step, held: _Held) -> tuple[TableVersion, _Held]:
+    new = [(*row, *[None] * held.wide) for row in step.rows]
+    written = frame(step.rows).with_columns(pl.lit(None, pl.Int32).alias(f"extra{n}") for n in range(held.wide))
     if step.mode == "append":
-        return lake.append(table, written), held + new, wide
+        return lake.append(table, written), _Held(held.rows + new, held.wide)
     if step.mode == "replace":
-        kept = [row for row in held if row[0] not in step.days]
-        return lake.write(table, written, by="day", replace=step.days), kept + new, wide
+        kept = [row for row in held.rows if row[0] not in step.days]
+        return lake.write(table, written, by="day", replace=step.days), _Held(kept + new, held.wide)
     if step.mode == "migrate":
-        made = lake.migrate(table, _one_more(wide), "one column more")
-        return made, [(*row, None) for row in held], wide + 1
+        made = lake.migrate(table, _one_more(held.wide), "one column more")
+        return made, _Held([(*row, None) for row in held.rows], held.wide + 1)
     by = "day" if step.mode.endswith("day") else None
-    return lake.write(table, written.lazy() if by is None else written, by=by), new, wide
+    return lake.write(table, written.lazy() if by is None else written, by=by), _Held(new, held.wide)
 
 
 def _one_more(wide: int) -> Callable[[pl.LazyFrame], pl.LazyFrame]:

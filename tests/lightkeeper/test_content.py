@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -114,9 +115,7 @@ def integers(dtype: Any) -> st.SearchStrategy[int]:
     return st.integers(low, low + 2**bits - 1)
 
 
-TEXTS = st.one_of(
-    st.text(max_size=6), st.text("abé\0", min_size=3, max_size=90), st.text("x", min_size=250, max_size=260)
-)
+TEXTS = st.one_of(st.text(max_size=6), st.text("abé\0", min_size=3, max_size=90), st.text("x", min_size=250, max_size=260))
 DATETIMES = st.datetimes(datetime(1, 1, 1), datetime(9999, 1, 1))  # noqa: DTZ001
 DECIMALS = st.integers(-(10**20) + 1, 10**20 - 1).map(lambda n: Decimal(n).scaleb(-3))
 SIMPLE: list[tuple[Any, st.SearchStrategy[Any]]] = [
@@ -305,16 +304,48 @@ def test_a_frame_of_many_blocks_and_chunks_equals_its_parts() -> None:
     frame = pl.DataFrame({"n": rng.random(rows), "s": pl.Series(texts[rng.integers(0, 7, rows)], dtype=pl.String)})
     parts = [frame[start : start + 9_999] for start in range(0, rows, 9_999)]
     merged = sum((sums(part.rechunk()) for part in parts), Sums())
-    assert (
-        merged == sums(frame) == sums(pl.concat(parts[::-1], rechunk=False)) == sums(frame.sample(rows, shuffle=True))
-    )
+    assert merged == sums(frame) == sums(pl.concat(parts[::-1], rechunk=False)) == sums(frame.sample(rows, shuffle=True))
 
 
-def test_strings_from_many_buffers_equal_the_same_strings_from_one() -> None:
-    pieces = [pl.Series("s", [f"piece {i} of many, row {j}" for j in range(50)] + ["short", None]) for i in range(20)]
-    together = pl.concat(pieces, rechunk=True)
-    fresh = pl.Series("s", together.to_list())
-    assert sums(together.to_frame()) == sums(fresh.to_frame()) == sums(together.shuffle(3).to_frame())
+def pieces() -> pl.Series:
+    """Strings whose bytes stand in 20 buffers."""
+    parts = [pl.Series("s", [f"piece {i} of many, row {j}" for j in range(50)] + ["short", None]) for i in range(20)]
+    return pl.concat(parts, rechunk=True)
+
+
+def with_one_long() -> pl.Series:
+    return pl.Series("s", ["short", None, "a long one, longer than a view", "x" * 300, ""] * 5)
+
+
+def overlapping(lengths: list[int]) -> pl.Series:
+    """1,000 strings out of one text, which begin at any of 20 letters and have one of these lengths."""
+    text = "The quick brown fox jumps over the lazy dog, then sleeps until noon and starts again."
+    starts = [n % 20 for n in range(1000)]
+    sizes = [lengths[n % len(lengths)] for n in range(1000)]
+    views = b"".join(struct.pack("<I4sII", n, text[at : at + 4].encode(), 0, at) for at, n in zip(starts, sizes, strict=True))
+    buffers = [None, pa.py_buffer(views), pa.py_buffer(text.encode())]
+    return pl.Series("s", pa.Array.from_buffers(pa.string_view(), 1000, buffers))
+
+
+SHARED_MEMORY: dict[str, Callable[[], pl.Series]] = {
+    "many buffers": pieces,
+    "many buffers, rows shuffled": lambda: pieces().shuffle(3),
+    "a few rows of many buffers": lambda: pieces()[500:510],
+    "rows that share their bytes": lambda: pieces()[:52].sample(5_000, with_replacement=True, seed=1),
+    "a few of many rows that share their bytes": lambda: with_one_long().sample(5_000, with_replacement=True, seed=1),
+    "overlapping bytes": lambda: overlapping([23]),
+    "overlapping bytes, many lengths": lambda: overlapping([13, 60, 14, 41, 17, 33, 20]),
+    "ends of the same bytes": lambda: pl.concat([pieces()[:52].str.tail(n) for n in (13, 17, 20)] * 30, rechunk=True),
+    "a slice that begins within bytes": lambda: pieces().str.slice(3)[7:],
+    "binary": lambda: pieces().cast(pl.Binary).shuffle(5),
+}
+
+
+@pytest.mark.parametrize("how", SHARED_MEMORY)
+def test_how_strings_stand_in_memory_does_not_matter(how: str) -> None:
+    values = SHARED_MEMORY[how]()
+    fresh = pl.Series("s", values.to_list(), dtype=values.dtype)
+    assert sums(values.to_frame()) == sums(fresh.to_frame()) == oracle(fresh.to_frame())
 
 
 def test_one_cell_of_50_megabytes_is_no_problem() -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import polars as pl
@@ -241,6 +242,33 @@ def test_no_value_hides_from_a_filter(tmp_path: Path, values: list[float | None]
 
 def _operators(column: pl.Expr) -> list[Callable[[float], pl.Expr]]:
     return [column.lt, column.le, column.eq, column.ge, column.gt, column.ne]
+
+
+def stated(root: Path) -> dict[str, tuple[object, object]]:
+    """The ranges in the log of a table of one file."""
+    last = (root / "t/_delta_log/00000000000000000000.json").read_text().splitlines()[-1]
+    found = json.loads(json.loads(last)["add"]["stats"])
+    return {column: (low, found["maxValues"][column]) for column, low in found["minValues"].items()}
+
+
+def test_the_log_states_ranges_that_hold_every_value_and_none_where_a_nan_is(tmp_path: Path) -> None:
+    moment = pl.Series([datetime(2026, 1, 1, 8, 30, 0, 7, tzinfo=UTC)] * 2)
+    frame = pl.DataFrame({"day": [ONE, TWO], "n": [3, None], "x": [0.0, -0.0], "bad": [1.0, float("nan")], "s": [[1], [2]]})
+    endless = pl.Series("endless", [1.0, float("inf")])
+    Lake(tmp_path).write("t", frame.with_columns(endless, at=moment, naive=moment.dt.replace_time_zone(None)))
+    assert stated(tmp_path) == {
+        "day": ("2026-01-01", "2026-01-02"), "n": (3, 3), "x": (-0.0, 0.0),
+        "at": ("2026-01-01T08:30:00.000007Z",) * 2, "naive": ("2026-01-01T08:30:00.000007",) * 2,
+    }  # fmt: skip
+
+
+def test_a_file_outside_the_asked_days_is_not_even_opened(tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    lake.write("t", day(ONE, 1))
+    lake.append("t", day(TWO, 2))
+    other = next(path for path in (tmp_path / "t").glob("*.parquet") if pl.read_parquet(path)["day"][0] == TWO)
+    other.write_bytes(b"x" * other.stat().st_size)
+    assert lake.read("t").filter(pl.col("day") == ONE).collect()["units"].to_list() == [1]
 
 
 def test_a_day_beyond_the_calendar_is_kept_and_states_no_range(tmp_path: Path) -> None:

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from tests.lightkeeper.histories import Step, frame, histories, play, rows_of
 from hypothesis import HealthCheck, given, settings
 from lightkeeper.errors import BadName, NoSuchTable, NoSuchVersion, Refused, SchemaChanged, TableVersionGone
 from lightkeeper.lake.table import Lake
 from lightkeeper.measure.content import digest, sums
 from lightkeeper.values import Stamp, TableVersion
+
+from tests.lightkeeper.histories import Step, frame, histories, play, rows_of
 
 JAN = [date(2026, 1, n) for n in range(1, 31)]
 
@@ -115,7 +116,7 @@ def test_eight_small_files_of_a_month_become_one_and_no_file_of_another_month(tm
     for day in JAN[:20]:
         lake.write("t", sales(day), by="day", replace=[day])
         counts.append(lake.read("t").collect().height)
-    files = {path: span for path, span in _spans(tmp_path / "t", lake)}
+    files = dict(_spans(tmp_path / "t", lake))
     assert counts == list(range(2, 22))
     assert len(files) <= 9
     assert all(first.month == last.month for first, last in files.values())

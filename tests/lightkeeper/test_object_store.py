@@ -40,7 +40,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def made_bucket(filer: int) -> bool:
-    ask = urllib.request.Request(f"http://127.0.0.1:{filer}/buckets/lake/", method="POST")  # noqa: S310 - the loopback
+    ask = urllib.request.Request(f"http://127.0.0.1:{filer}/buckets/lake/", method="POST")
     try:
         with closing(urllib.request.urlopen(ask, timeout=5)) as answer:  # noqa: S310
             return bool(answer.status == 201)
@@ -134,4 +134,4 @@ def test_a_store_that_does_not_answer_is_a_clear_error(options: dict[str, str]) 
     with pytest.raises(StorageFailed, match="s3://lake/x/t could not be read"):
         Lake("s3://lake/x", gone).write("t", rows(ONE, 1))
     with pytest.raises(StorageFailed, match="Nothing was committed"):
-        ObjectStore("s3://lake/x", gone).put("t/part", b"x")
+        ObjectStore("s3://lake/x", gone).create("t/part", lambda target: target)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
+from io import BytesIO
 from pathlib import Path
 
 import pytest
 from lightkeeper.errors import StorageFailed
 from lightkeeper.lake import storage
-from lightkeeper.lake.storage import LocalStore, ObjectStore, open_store
+from lightkeeper.lake.storage import Fill, LocalStore, ObjectStore, open_store
 
 SOURCE = Path(storage.__file__).parents[2]
 FILL = f"""
@@ -35,6 +37,16 @@ named = "".join(log.read_text() for log in (table / "_delta_log").glob("*.json")
 print(bool(said), rows == made + 1, lake.version("t").version == made, all(p.name in named for p in table.glob("*.parquet")))
 print(said)
 """
+
+
+def filled(data: bytes) -> Fill:
+    def fill(target: Path | BytesIO) -> None:
+        if isinstance(target, Path):
+            target.write_bytes(data)
+        else:
+            target.write(data)
+
+    return fill
 
 
 def said(result: subprocess.CompletedProcess[str]) -> str:
@@ -101,16 +113,25 @@ def test_data_log_checkpoint_and_every_new_folder_are_synced_before_a_write_is_r
 def test_a_file_below_a_file_is_a_clear_error(tmp_path: Path) -> None:
     (tmp_path / "t").write_text("a file where a folder should be")
     with pytest.raises(StorageFailed, match="could not be written"):
-        LocalStore(tmp_path).put("t/part", b"x")
+        LocalStore(tmp_path).create("t/part", filled(b"x"))
     assert (tmp_path / "t").read_text() == "a file where a folder should be"
 
 
-def test_a_name_is_never_written_twice(tmp_path: Path) -> None:
+def test_what_is_stored_is_hashed_as_it_stands_on_the_disk(tmp_path: Path) -> None:
     store = LocalStore(tmp_path)
-    store.put("t/part", b"one")
-    with pytest.raises(StorageFailed):
-        store.put("t/part", b"two")
-    assert store.get("t/part") == b"one"
+    stored = store.create("t/part", filled(b"light"))
+    assert (stored.bytes, stored.sha256) == (5, hashlib.sha256(b"light").hexdigest())
+    assert store.get("t/part") == b"light"
+
+
+def test_a_file_that_fails_while_it_is_filled_is_not_there(tmp_path: Path) -> None:
+    def breaks(target: Path | BytesIO) -> None:
+        filled(b"half")(target)
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(StorageFailed, match="No space left on device"):
+        LocalStore(tmp_path).create("t/part", breaks)
+    assert list((tmp_path / "t").iterdir()) == []
 
 
 def test_what_is_not_there_has_no_names(tmp_path: Path) -> None:

@@ -114,7 +114,7 @@ def _build_sample(site: _Site, sample: Sample) -> None:
     if _done(home) is None:
         site.tell(Step(f"writing the files of {len(history)} days", 0, len(history)))
         sample.release(home, history)
-        home.move_clock(_after(history[-1]))
+        _advance(home, history[-1])
         _land_all(site, history)
     _land_each(site, sample, singles)
 
@@ -146,7 +146,7 @@ def _land_each(site: _Site, sample: Sample, days: list[date]) -> None:
             site.tell(Step(f"{day:%a %d %b %Y}", number, len(todo)))
             if day in trading:
                 sample.release(site.home, [day])
-                site.home.move_clock(_after(day))
+                _advance(site.home, day)
                 site.built.add(materialize(site.defs, site.instance, keys, (day, day)), 1)
             _note(site.home, day)
         site.tell(Step(_count(len(todo), "day") + " landed", len(todo), len(todo)))
@@ -175,7 +175,7 @@ def land_next(project: Project, home: Home, count: int, tell: Tell, *, only_file
             raise Refused(f"Every day of the sample has landed; the clock of {home.root} stands at {now}. A new home starts anew.")
         if only_files:
             sample.release(home, days)
-            home.move_clock(_after(days[-1]))
+            _advance(home, days[-1])
             _note(home, days[-1])
             return Built(), days
         site = _site(project, home, tell)
@@ -187,8 +187,10 @@ def _count(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
-def _after(day: date) -> datetime:
-    return datetime.combine(day + timedelta(1), datetime.min.time(), UTC)
+def _advance(home: Home, day: date) -> None:
+    """It is the morning after a day, or later if the clock stood later."""
+    morning = datetime.combine(day + timedelta(1), datetime.min.time(), UTC)
+    home.move_clock(max(morning, home.now()))
 
 
 def _done(home: Home) -> date | None:

@@ -5,7 +5,6 @@ It commits nothing: a file that no commit names is no part of a table.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import uuid
@@ -13,8 +12,9 @@ from collections import deque
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, time, timedelta
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -24,11 +24,13 @@ from lightkeeper.measure.content import Sums, sums
 
 __all__ = ["Written", "write_file", "write_files"]
 
-_RANGED = (pl.Int8, pl.Int16, pl.Int32, pl.Int64, pl.Float32, pl.Float64, pl.Date)
+_RANGED = (pl.Int8, pl.Int16, pl.Int32, pl.Int64, pl.Float32, pl.Float64, pl.Date, pl.Datetime)
 _EPOCH = date(1970, 1, 1)
 _DAYS = ((date.min - _EPOCH).days, (date.max - _EPOCH).days)  # what a calendar date in the log can say
+_DAY = 86_400_000_000  # microseconds
 _AT_ONCE = 3  # files in work: two that are encoded and hashed, one that waits for the disk
-_ROW_GROUP = 1_000_000
+_ONE_ROW_GROUP = 1_000_000
+_IN_THE_FILE = {"min": False, "max": False, "null_count": True}  # ranges stand in the log, where NaN is thought of
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,19 +51,17 @@ class Written:
 
 def write_file(store: Store, table: str, frame: pl.DataFrame, prefix: str = "part") -> Written:
     """Encode a frame as one Parquet file, hash it, make it durable. Raises StorageFailed."""
-    statistics, ranged = _statistics(frame)
-    buffer = BytesIO()
-    frame.write_parquet(
-        buffer,
-        compression="zstd",
-        compression_level=1,
-        row_group_size=_ROW_GROUP,
-        statistics={"min": ranged, "max": ranged, "null_count": True},
-    )
-    data, name = buffer.getbuffer(), f"{prefix}-{uuid.uuid4().hex}.parquet"
-    digest, total = hashlib.sha256(data).hexdigest(), sums(frame)
-    store.put(f"{table}/{name}", data)
-    return Written(name, len(data), frame.height, digest, statistics, total)
+    name = f"{prefix}-{uuid.uuid4().hex}.parquet"
+    stored = store.create(f"{table}/{name}", lambda target: _encode(frame, target))
+    return Written(name, stored.bytes, frame.height, stored.sha256, _statistics(frame), sums(frame))
+
+
+def _encode(frame: pl.DataFrame, target: Path | BytesIO) -> None:
+    """One Parquet file of one row group. Raises OSError."""
+    try:
+        frame.write_parquet(target, compression="zstd", compression_level=1, row_group_size=_ONE_ROW_GROUP, statistics=_IN_THE_FILE)
+    except pl.exceptions.PolarsError as error:
+        raise OSError(str(error)) from error
 
 
 def write_files(store: Store, table: str, frames: Iterable[pl.DataFrame]) -> list[Written]:
@@ -83,30 +83,24 @@ def write_files(store: Store, table: str, frames: Iterable[pl.DataFrame]) -> lis
     return written
 
 
-def _statistics(frame: pl.DataFrame) -> tuple[str, bool]:
-    """Delta statistics of the number and date columns; and whether the file itself may state ranges of its columns.
+def _statistics(frame: pl.DataFrame) -> str:
+    """Delta statistics: rows, nulls, and the ranges of columns of numbers, dates and times. Nested columns get none.
 
-    Where a column holds NaN nobody states a range of it: readers that count NaN as the largest number would miss rows.
-    Nested columns get no statistics, and a file with one states no ranges, for NaN may hide in it.
+    Where a column holds NaN its range is not stated: readers that count NaN as the largest number would miss rows by it.
     """
-    ranges = _ranges(frame)
-    stated = {
-        column: pair for column, (low, high) in ranges.items() if (pair := _stated(frame.schema[column], low, high))
-    }
+    ranges = {c: _stated(frame.schema[c], low, high) for c, (low, high) in _ranges(frame).items()}
+    stated = {column: pair for column, pair in ranges.items() if pair is not None}
     text = {
         "numRecords": frame.height,
         "minValues": {column: low for column, (low, _) in stated.items()},
         "maxValues": {column: high for column, (_, high) in stated.items()},
         "nullCount": {c: frame[c].null_count() for c, dtype in frame.schema.items() if not dtype.is_nested()},
     }
-    sound = not any(dtype.is_nested() for dtype in frame.dtypes) and not any(
-        _is_nan(high) for _, high in ranges.values()
-    )
-    return json.dumps(text, separators=(",", ":")), sound
+    return json.dumps(text, separators=(",", ":"))
 
 
 def _ranges(frame: pl.DataFrame) -> dict[str, tuple[Any, Any]]:
-    """Least and largest value of each column with a range, dates as days since 1970; NaN counts as the largest."""
+    """Least and largest value of each column with a range, days and microseconds since 1970; NaN counts as the largest."""
     columns = [c for c, dtype in frame.schema.items() if isinstance(dtype, _RANGED)]
     if not columns:
         return {}
@@ -126,9 +120,9 @@ def _stated(dtype: pl.DataType, low: Any, high: Any) -> tuple[Any, Any] | None:
     """A range as JSON can say it; None where it cannot: no value, NaN, infinite, a day outside the years 1 to 9999."""
     if low is None or _is_nan(high):
         return None
-    if isinstance(dtype, pl.Date):
-        inside = _DAYS[0] <= low and high <= _DAYS[1]
-        return (_iso(low), _iso(high)) if inside else None
+    if isinstance(dtype, pl.Date | pl.Datetime):
+        first, last = (days if isinstance(dtype, pl.Date) else days * _DAY for days in _DAYS)
+        return (_iso(dtype, low), _iso(dtype, high)) if first <= low and high <= last else None
     if dtype.is_float():
         return None if math.isinf(low) or math.isinf(high) else (low or -0.0, high or 0.0)
     return low, high
@@ -138,5 +132,9 @@ def _is_nan(value: Any) -> bool:
     return isinstance(value, float) and math.isnan(value)
 
 
-def _iso(days: int) -> str:
-    return (_EPOCH + timedelta(days)).isoformat()
+def _iso(dtype: pl.DataType, since: int) -> str:
+    """A date, or a time to the microsecond (those with a zone in UTC), from days or microseconds since 1970."""
+    if isinstance(dtype, pl.Datetime):
+        moment = datetime.combine(_EPOCH, time()) + timedelta(microseconds=since)
+        return moment.isoformat(timespec="microseconds") + ("Z" if dtype.time_zone else "")
+    return (_EPOCH + timedelta(days=since)).isoformat()

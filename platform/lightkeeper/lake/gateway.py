@@ -100,8 +100,7 @@ def commit(store: Store, change: Transaction) -> int:
             raise Conflict(f"{change.table}@{version} was committed by somebody else: {error}") from error
     if _identity(store, path) != identity:
         raise Conflict(
-            f"{change.table}@{version} is not what this process committed. "
-            f"Look: lightkeeper table history {change.table}"
+            f"{change.table}@{version} is not what this process committed. Look: lightkeeper table history {change.table}"
         )
     _settle(store, change.table, version)
     return version

@@ -16,9 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["KEEP_EVERY_VERSION", "Node", "children_of", "parents_of", "pins", "sources_of"]
 
 
-KEEP_EVERY_VERSION = (
-    "keep_every_version"  # set in a commit's `extra` by tables whose every version counts, such as models
-)
+KEEP_EVERY_VERSION = "keep_every_version"  # set in a commit's `extra` by tables whose every version counts, such as models
 
 
 @dataclass(frozen=True, slots=True)

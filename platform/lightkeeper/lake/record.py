@@ -69,9 +69,7 @@ def assert_json(stamp: Stamp) -> None:
     try:
         json.dumps(dict(stamp.extra), allow_nan=False)
     except (TypeError, ValueError) as error:
-        raise Refused(
-            f"extra={dict(stamp.extra)!r} cannot be recorded as JSON: {error}. Nothing was written."
-        ) from error
+        raise Refused(f"extra={dict(stamp.extra)!r} cannot be recorded as JSON: {error}. Nothing was written.") from error
 
 
 def stamp_json(stamp: Stamp, inputs: tuple[Input, ...], known_at: datetime) -> dict[str, object]:

@@ -77,9 +77,7 @@ def _assert_apart(name: str, columns: Sequence[str]) -> None:
     times = Counter(column.lower() for column in columns)
     twice = [column for column in columns if times[column.lower()] > 1]
     if twice:
-        raise SchemaChanged(
-            f"{name}: {' and '.join(map(repr, twice))} differ in upper and lower case alone: rename one."
-        )
+        raise SchemaChanged(f"{name}: {' and '.join(map(repr, twice))} differ in upper and lower case alone: rename one.")
 
 
 def plan(name: str, frame: PolarsSchema, table: PolarsSchema | None) -> PolarsSchema:

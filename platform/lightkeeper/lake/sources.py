@@ -40,7 +40,9 @@ class DeltaSource:
         """The rows of one version. Raises NoSuchTable, NoSuchVersion, TableVersionGone."""
         handle = self._open(at)
         root, _, folder = self.uri.rstrip("/").rpartition("/")
-        assert_files(open_store(root or ("/" if self.uri.startswith("/") else "."), self.storage_options), TableVersion(folder, at), handle)
+        assert_files(
+            open_store(root or ("/" if self.uri.startswith("/") else "."), self.storage_options), TableVersion(folder, at), handle
+        )
         return pl.scan_delta(handle)
 
     def _input(self, version: int) -> Input:

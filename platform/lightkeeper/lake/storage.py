@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
+import hashlib
+import mmap
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Protocol
 
 from lightkeeper.errors import StorageFailed
 
-__all__ = ["LocalStore", "ObjectStore", "Store", "open_store"]
+__all__ = ["Fill", "LocalStore", "ObjectStore", "Store", "Stored", "open_store"]
 
 LOG = "_delta_log"
-Bytes = bytes | memoryview
+Fill = Callable[[Path | BytesIO], object]  # writes a file's bytes, to a path or into a buffer
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What was stored: its size in bytes and their sha256 (hex)."""
+
+    bytes: int
+    sha256: str
 
 
 class Store(Protocol):
-    """Bytes by path relative to the root. After `put` and `settle` a power cut can no longer lose the bytes."""
+    """Bytes by path relative to the root. After `create` and `settle` a power cut can no longer lose the bytes."""
 
     options: Mapping[str, str]
 
@@ -26,8 +38,8 @@ class Store(Protocol):
         """Where delta-rs and Polars find `folder`."""
         ...
 
-    def put(self, path: str, data: Bytes) -> None:
-        """Write a new file, durably. Raises StorageFailed; then nothing is left behind."""
+    def create(self, path: str, fill: Fill) -> Stored:
+        """Make a new file of what `fill` writes, durably. Raises StorageFailed; then nothing is left behind."""
         ...
 
     def get(self, path: str) -> bytes:
@@ -70,16 +82,17 @@ class LocalStore:
         """An absolute path."""
         return str(self.root / folder)
 
-    def put(self, path: str, data: Bytes) -> None:
-        """Write, fsync, fsync the folder, and the folders above it that are new."""
+    def create(self, path: str, fill: Fill) -> Stored:
+        """Fill, hash, fsync; then fsync the folder, and the folders above it that are new."""
         target = self.root / path
         try:
             new = _make_folder(target.parent)
-            _write(target, data)
+            stored = _filled(target, fill)
             for folder in (target.parent, *new):
                 _sync(folder)
         except OSError as error:
-            raise StorageFailed(_refusal(target, len(data), error)) from error
+            raise StorageFailed(_refusal(target, error)) from error
+        return stored
 
     def get(self, path: str) -> bytes:
         """Read the whole file."""
@@ -103,9 +116,7 @@ class LocalStore:
             for one in (target, target.parent, target.parent.parent):
                 _sync(one)
         except OSError as error:
-            raise StorageFailed(
-                f"{target} stands, and could not be made durable: {error.strerror or error}."
-            ) from error
+            raise StorageFailed(f"{target} stands, and could not be made durable: {error.strerror or error}.") from error
 
     def discard(self, paths: list[str]) -> None:
         """Unlink what is there."""
@@ -130,17 +141,21 @@ class ObjectStore:
         # Its public stream hands pyarrow buffers to a writer that takes bytes alone.
         return DeltaStorageHandler(self.uri(folder), dict(self.options))._handler  # noqa: SLF001
 
-    def put(self, path: str, data: Bytes) -> None:
-        """Upload as one object."""
+    def create(self, path: str, fill: Fill) -> Stored:
+        """Fill a buffer in memory, hash it, upload it as one object."""
         folder, _, name = path.rpartition("/")
+        buffer = BytesIO()
+        fill(buffer)
+        data = buffer.getvalue()
         try:
             stream = self._files(folder).open_output_stream(name)
-            stream.write(bytes(data))
+            stream.write(data)
             stream.close()
         except OSError as error:
             raise StorageFailed(
                 f"{self.uri(path)} ({len(data):,} bytes) could not be written: {error}. Nothing was committed."
             ) from error
+        return Stored(len(data), hashlib.sha256(data).hexdigest())
 
     def get(self, path: str) -> bytes:
         """Download the whole object."""
@@ -182,16 +197,19 @@ def _make_folder(folder: Path) -> list[Path]:
     return above[1 : above.index(there) + 1]
 
 
-def _write(target: Path, data: Bytes) -> None:
-    """A new file with its bytes on the disk, or no file."""
-    with target.open("xb") as file:
-        try:
-            file.write(data)
-            file.flush()
+def _filled(target: Path, fill: Fill) -> Stored:
+    """A new file, hashed as it stands and on the disk; or no file."""
+    try:
+        fill(target)
+        with target.open("rb") as file:
+            with mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as data:
+                stored = Stored(len(data), hashlib.sha256(data).hexdigest())
             os.fsync(file.fileno())
-        except BaseException:
+    except BaseException:
+        with suppress(OSError):
             target.unlink(missing_ok=True)
-            raise
+        raise
+    return stored
 
 
 def _sync(path: Path) -> None:
@@ -202,12 +220,12 @@ def _sync(path: Path) -> None:
         os.close(handle)
 
 
-def _refusal(target: Path, size: int, error: OSError) -> str:
+def _refusal(target: Path, error: OSError) -> str:
     try:
         free = f"{shutil.disk_usage(target.parent).free:,} bytes are free there"
     except OSError:
         free = "its folder cannot be reached"
     return (
-        f"{target.name} ({size:,} bytes) could not be written to {target.parent}: {error.strerror or error}; {free}. "
+        f"{target.name} could not be written to {target.parent}: {error.strerror or error}; {free}. "
         "Nothing was committed. Make room or mend the folder, then run it again."
     )

@@ -70,9 +70,7 @@ class Lake:
         found = ((name, newest_of(self.store, name)) for name in self.tables())
         return {name: TableVersion(name, newest) for name, newest in found if newest is not None}
 
-    def read(
-        self, name: str, at: int | TableVersion | None = None, as_of: datetime | date | None = None
-    ) -> pl.LazyFrame:
+    def read(self, name: str, at: int | TableVersion | None = None, as_of: datetime | date | None = None) -> pl.LazyFrame:
         """The rows of one version, lazily, in no promised order.
 
         Args:
@@ -90,9 +88,7 @@ class Lake:
         assert_files(self.store, version, handle)
         return pl.scan_delta(handle)
 
-    def resolve(
-        self, name: str, at: int | TableVersion | None = None, as_of: datetime | date | None = None
-    ) -> TableVersion:
+    def resolve(self, name: str, at: int | TableVersion | None = None, as_of: datetime | date | None = None) -> TableVersion:
         """The version that `read` would read. Raises NoSuchTable, NoSuchVersion."""
         if at is not None and as_of is not None:
             raise Refused(f"{name}: give at= or as_of=, not both.")
@@ -236,7 +232,5 @@ def _days(name: str, replace: Iterable[date], by: str | None) -> tuple[date, ...
 
 def _frame(name: str, frame: object) -> Frame:
     if not isinstance(frame, pl.DataFrame | pl.LazyFrame):
-        raise Refused(
-            f"{name}: a table is written from a polars DataFrame or LazyFrame, not from a {type(frame).__name__}."
-        )
+        raise Refused(f"{name}: a table is written from a polars DataFrame or LazyFrame, not from a {type(frame).__name__}.")
     return frame

@@ -57,9 +57,7 @@ def open_version(store: Store, version: TableVersion) -> Any:
     from deltalake.exceptions import DeltaError
 
     try:
-        return DeltaTable(
-            store.uri(version.table), version=version.version, storage_options=dict(store.options) or None
-        )
+        return DeltaTable(store.uri(version.table), version=version.version, storage_options=dict(store.options) or None)
     except (DeltaError, OSError) as error:
         raise TableVersionGone(f"{version} cannot be opened: {error}. Bring its log back from a backup.") from error
 
@@ -68,9 +66,7 @@ def assert_files(store: Store, version: TableVersion, handle: Any) -> None:
     """Raise TableVersionGone unless every file of the opened version is there. One listing of the table's folder."""
     paths = pl.DataFrame(handle.get_add_actions())["path"].to_list()
     there = set(store.names(version.table))
-    gone = [
-        path for path in paths if path not in there and ("/" not in path or not _stands(store, version.table, path))
-    ]
+    gone = [path for path in paths if path not in there and ("/" not in path or not _stands(store, version.table, path))]
     if gone:
         raise TableVersionGone(
             f"{version}: {len(gone)} of its {len(paths)} files are not there any more, the first is {gone[0]}. "
@@ -96,8 +92,7 @@ def numbered(newest: TableVersion, at: int | TableVersion | None) -> TableVersio
         raise Refused(f"{newest.table}: at={number!r} is no version: give a number, or a TableVersion.")
     if not 0 <= number <= newest.version:
         raise NoSuchVersion(
-            f"{newest.table}@{number} does not exist; the newest is {newest}. "
-            f"Look: lightkeeper table history {newest.table}"
+            f"{newest.table}@{number} does not exist; the newest is {newest}. Look: lightkeeper table history {newest.table}"
         )
     return TableVersion(newest.table, number)
 
@@ -134,11 +129,7 @@ def as_of(store: Store, newest: TableVersion, moment: datetime | date) -> TableV
         low, high = (middle, high) if known is not None and known <= until else (low, middle - 1)
     if low < 0:
         first = _known(store, newest, 0)
-        since = (
-            f"its first version was recorded at {first.isoformat()}"
-            if first
-            else "the platform recorded no version of it"
-        )
+        since = f"its first version was recorded at {first.isoformat()}" if first else "the platform recorded no version of it"
         raise NoSuchVersion(f"{newest.table} was not known on {moment}: {since}.")
     return TableVersion(newest.table, low)
 

@@ -82,9 +82,7 @@ class Writer:
     def _assert_disjoint(self, wanted: Write, started: int, current: int) -> None:
         """Raise Conflict unless what was committed since `started` leaves this write right."""
         if started > current:
-            raise Conflict(
-                f"{wanted.table}@{started} is not there any more; the newest version is {current}. Run it again."
-            )
+            raise Conflict(f"{wanted.table}@{started} is not there any more; the newest version is {current}. Run it again.")
         for number in range(started + 1, current + 1):
             made = read_commit(self.store, wanted.table, number)
             if not made.keeps_content and not _apart(wanted, made):
@@ -97,9 +95,7 @@ class Writer:
     def _attempt(self, wanted: Write, base: int) -> TableVersion:
         """Prepare and commit on top of `base`. Raises Conflict when somebody was faster; nothing is left behind."""
         start = self._start(wanted.table, base)
-        schema = plan(
-            wanted.table, wanted.frame.lazy().collect_schema(), None if wanted.mode == "migrate" else start.held
-        )
+        schema = plan(wanted.table, wanted.frame.lazy().collect_schema(), None if wanted.mode == "migrate" else start.held)
         if wanted.mode == "migrate":
             start = self._with_features(start, schema)
         elif start.held is not None:
@@ -166,9 +162,7 @@ class Writer:
         last = last_ours(self.store, before)
         return last is not None and last.content_hash == content
 
-    def _record(
-        self, wanted: Write, before: TableVersion | None, change: _Change, total: Sums, content: str
-    ) -> dict[str, object]:
+    def _record(self, wanted: Write, before: TableVersion | None, change: _Change, total: Sums, content: str) -> dict[str, object]:
         return {
             "table": wanted.table,
             "mode": wanted.mode,

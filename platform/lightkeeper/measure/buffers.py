@@ -6,19 +6,50 @@ Owns how values, nulls and bytes are found in the memory of one chunk. What a va
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Bytes", "Found", "Nulls", "Rows", "Scratch", "Words", "as_pairs", "nulls_of", "unpacked", "values_of"]
+__all__ = [
+    "Bytes",
+    "Found",
+    "Nulls",
+    "Part",
+    "Repeated",
+    "Rows",
+    "Scratch",
+    "Words",
+    "as_pairs",
+    "nulls_of",
+    "unpacked",
+    "values_of",
+]
 
 Words = NDArray[np.uint64]
 Rows = NDArray[np.intp]
-Found = Iterator[tuple[int, Words, Rows | None]]  # (k, word k of some rows, these rows; None for all)
 Nulls = Callable[[int, int], Rows | None]  # which of the rows a..b are null, counted from a; None for none
+
+
+class Part(NamedTuple):
+    """Word `k` of some rows of a block; `rows` None means all of them. The words may be scratch, good until the next."""
+
+    k: int
+    words: Words
+    rows: Rows | None
+
+
+class Repeated(NamedTuple):
+    """Words of some distinct values, and `codes`, which says for each row of a block which of them it has."""
+
+    codes: Rows
+    distinct: int
+    parts: Iterator[Part]
+
+
+Found = Iterator[Part | Repeated]
 
 
 class Scratch:
@@ -75,9 +106,10 @@ class Bytes:
     tail: np.uint64
 
     @classmethod
-    def of(cls, buffer: Any) -> Bytes:
-        """An Arrow buffer; copied only if it does not stand at a multiple of 8."""
-        data = np.frombuffer(buffer, np.uint8)
+    def of(cls, buffers: Sequence[Any]) -> Bytes:
+        """Arrow buffers, one after the other; a single one that stands at a multiple of 8 is not copied."""
+        pieces = [np.frombuffer(buffer, np.uint8) for buffer in buffers]
+        data = pieces[0] if len(pieces) == 1 else np.concatenate([np.empty(0, np.uint8), *pieces])
         if data.ctypes.data % 8:
             data = data.copy()
         whole = data.size // 8

@@ -45,12 +45,14 @@ from itertools import pairwise
 import numpy as np
 import polars as pl
 
-from lightkeeper.measure.buffers import Rows, Scratch, Words
+from lightkeeper.measure.buffers import Part, Rows, Scratch, Words
 from lightkeeper.measure.words import Encoded, encode, type_name
 
 __all__ = ["ALGORITHM", "Sums", "digest", "sums"]
 
 ALGORITHM = "lk1"
+
+_Constants = tuple[np.uint64, np.uint64]  # one for each lane
 
 _BITS = (1 << 64) - 1
 _MIX, _HALF = np.uint64(0x9E3779B97F4A7C15), np.uint64(32)
@@ -106,9 +108,7 @@ def sums(frame: pl.DataFrame) -> Sums:
     cuts = sorted({0, frame.height}.union(*(_firsts(each) for each in chunks.values())))
     if len(cuts) > 2 and (len(cuts) - 1) * _CRUMB > max(frame.height, _CRUMB):  # noqa: PLR2004
         return sums(frame.rechunk())
-    columns = [
-        _Column(name, kinds[name], _firsts(each), [encode(chunk) for chunk in each]) for name, each in chunks.items()
-    ]
+    columns = [_Column(name, kinds[name], _firsts(each), [encode(chunk) for chunk in each]) for name, each in chunks.items()]
     return Sums(frame.height, _two(map(sum, zip(*_on_threads(columns, _blocks(cuts)), strict=True))))
 
 
@@ -127,15 +127,20 @@ def _sha256(*values: object) -> bytes:
     return hashlib.sha256(json.dumps(values, separators=(",", ":")).encode()).digest()
 
 
+def _number(*key: int | str) -> np.uint64:
+    """The number that the description derives from a key."""
+    return np.uint64(int.from_bytes(_sha256(ALGORITHM, *key)[:8], "little"))
+
+
 @lru_cache(maxsize=65_536)
-def _constants(name: str, kind: str, k: int | str) -> tuple[np.uint64, np.uint64]:
+def _constants(name: str, kind: str, k: int | str) -> _Constants:
     """M_ck or (for k = "null") N_c of both lanes."""
-    found = (int.from_bytes(_sha256(ALGORITHM, name, kind, lane, k)[:8], "little") for lane in (0, 1))
-    one, two = (np.uint64(number | (k != "null")) for number in found)
-    return one, two
+    odd = np.uint64(k != "null")
+    return _number(name, kind, 0, k) | odd, _number(name, kind, 1, k) | odd
 
 
-_STARTS = tuple(np.uint64(int.from_bytes(_sha256(ALGORITHM, lane)[:8], "little")) for lane in (0, 1))
+_STARTS: _Constants = (_number(0), _number(1))
+_ZEROS: _Constants = (np.uint64(0), np.uint64(0))
 
 
 def _firsts(chunks: Iterable[pl.Series]) -> list[int]:
@@ -192,10 +197,20 @@ class _Column:
         i = bisect_right(self.firsts, start) - 1
         start, stop, chunk = start - self.firsts[i], stop - self.firsts[i], self.chunks[i]
         nulls = chunk.nulls(start, stop)
-        for k, words, rows in chunk.words(start, stop, block.scratch):
-            block.add(words, _constants(self.name, self.kind, k), rows, nulls)
+        for found in chunk.words(start, stop, block.scratch):
+            if isinstance(found, Part):
+                block.add(found, self.constants(found.k), nulls)
+                continue
+            distinct = block.of_distinct(found.distinct)
+            for part in found.parts:
+                distinct.add(part, self.constants(part.k), None)
+            block.add_repeated(distinct, found.codes)
         if nulls is not None:
-            block.add_constants(nulls, _constants(self.name, self.kind, "null"))
+            block.add_constants(nulls, self.constants("null"))
+
+    def constants(self, k: int | str) -> _Constants:
+        """M of word k, or N for "null", of both lanes."""
+        return _constants(self.name, self.kind, k)
 
 
 class _Block:
@@ -203,37 +218,52 @@ class _Block:
 
     def __init__(self) -> None:
         self.scratch = Scratch(_BLOCK)
-        self._lanes: list[Words] = []
+        self.lanes: list[Words] = []
+        self._distinct: _Block | None = None
 
-    def start(self, rows: int) -> None:
-        """Begin with `rows` rows."""
-        self._lanes = [self.scratch("lane 0", rows), self.scratch("lane 1", rows)]
-        for lane, constant in zip(self._lanes, _STARTS, strict=True):
+    def start(self, rows: int, constants: _Constants = _STARTS) -> None:
+        """Begin with `rows` rows of constants."""
+        self.lanes = [self.scratch("lane 0", rows), self.scratch("lane 1", rows)]
+        for lane, constant in zip(self.lanes, constants, strict=True):
             lane.fill(constant)
 
-    def add(self, words: Words, constants: tuple[np.uint64, np.uint64], rows: Rows | None, nulls: Rows | None) -> None:
-        """Add m(words) times the constants to all rows but nulls, or to some rows (none of them null)."""
+    def of_distinct(self, rows: int) -> _Block:
+        """Another block, of zeros, to sum up words of distinct values before they are spread over rows."""
+        self._distinct = self._distinct or _Block()
+        self._distinct.start(rows, _ZEROS)
+        return self._distinct
+
+    def add_repeated(self, distinct: _Block, codes: Rows) -> None:
+        """Add to each row the row of `distinct` that its code names."""
+        t = self.scratch("t", len(codes))
+        for lane, sums_of in zip(self.lanes, distinct.lanes, strict=True):
+            np.take(sums_of, codes, mode="clip", out=t)
+            np.add(lane, t, out=lane)
+
+    def add(self, part: Part, constants: _Constants, nulls: Rows | None) -> None:
+        """Add m(words) times the constants to the rows of a part; a part of all rows has arbitrary words at `nulls`."""
+        _, words, rows = part
         x, t = self.scratch("x", len(words)), self.scratch("t", len(words))
         np.multiply(words, _MIX, out=x)
         np.right_shift(x, _HALF, out=t)
         np.bitwise_xor(x, t, out=x)
         if nulls is not None and rows is None:
             x[nulls] = 0
-        for lane, constant in zip(self._lanes, constants, strict=True):
+        for lane, constant in zip(self.lanes, constants, strict=True):
             np.multiply(x, constant, out=t)
             if rows is None:
                 np.add(lane, t, out=lane)
             else:
                 lane[rows] += t
 
-    def add_constants(self, rows: Rows, constants: tuple[np.uint64, np.uint64]) -> None:
+    def add_constants(self, rows: Rows, constants: _Constants) -> None:
         """Add the constants to some rows."""
-        for lane, constant in zip(self._lanes, constants, strict=True):
+        for lane, constant in zip(self.lanes, constants, strict=True):
             lane[rows] += constant
 
     def finish(self) -> tuple[int, int]:
         """The sums of the finalized row words (steps 4 and 5)."""
-        for lane in self._lanes:
+        for lane in self.lanes:
             t = self.scratch("t", len(lane))
             for shift, factor in _FINAL:
                 np.right_shift(lane, shift, out=t)
@@ -241,5 +271,5 @@ class _Block:
                 np.multiply(lane, factor, out=lane)
             np.right_shift(lane, _LAST, out=t)
             np.bitwise_xor(lane, t, out=lane)
-        one, two = (int(np.add.reduce(lane)) for lane in self._lanes)
+        one, two = (int(np.add.reduce(lane)) for lane in self.lanes)
         return one, two

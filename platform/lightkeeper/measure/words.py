@@ -18,7 +18,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from lightkeeper.errors import TypeRefused
-from lightkeeper.measure.buffers import Found, Nulls, Scratch, Words, as_pairs, nulls_of, unpacked, values_of
+from lightkeeper.measure.buffers import Found, Nulls, Part, Scratch, Words, as_pairs, nulls_of, unpacked, values_of
 from lightkeeper.measure.strings import Strings
 
 __all__ = ["Encoded", "encode", "nested_bytes", "type_name"]
@@ -80,9 +80,8 @@ class Encoded:
     """One chunk of a column, ready to give the words of any of its rows.
 
     Attributes:
-        words: for rows a..b, one after the other (k, word k of some rows, these rows counted from a, None for all).
-            Rows that have no word k are left out or have 0 there. What stands at nulls is arbitrary. The words may
-            be scratch: they last until the next are asked for.
+        words: the words of rows a..b, numbered from a. Rows that have no word k are left out or have 0 there. What stands
+            at nulls is arbitrary in parts of all rows; other parts leave nulls out.
         nulls: which of the rows a..b are null, counted from a; None for none.
     """
 
@@ -102,11 +101,11 @@ def encode(chunk: pl.Series) -> Encoded:
     if chunk.dtype in (pl.String, pl.Binary):
         return Encoded(Strings.of(chunk, array, nulls).words, nulls)
     load = _load(chunk.dtype, array)
-    return Encoded(lambda a, b, scratch: iter([(0, load(a, b, scratch), None)]), nulls)
+    return Encoded(lambda a, b, scratch: iter([Part(0, load(a, b, scratch), None)]), nulls)
 
 
 def _of_pairs(pairs: Words) -> Callable[[int, int, Scratch], Found]:
-    return lambda a, b, _: ((k, pairs[a:b, k], None) for k in (0, 1))
+    return lambda a, b, _: (Part(k, pairs[a:b, k], None) for k in (0, 1))
 
 
 def _load(dtype: pl.DataType, array: Any) -> Callable[[int, int, Scratch], Words]:

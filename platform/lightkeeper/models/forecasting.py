@@ -9,7 +9,7 @@ import polars as pl
 from lightkeeper.errors import Refused
 from lightkeeper.models.model import Model
 from lightkeeper.models.registry import Trained
-from lightkeeper.models.training import matrix
+from lightkeeper.models.training import assert_columns, matrix
 
 __all__ = ["forecast"]
 
@@ -20,13 +20,16 @@ def forecast(model: Model, trained: Trained, table: pl.LazyFrame, made_from: str
     Returns one row a key and day: keys, time, `origin` (last known day), `days_ahead` (1 to horizon), `<target>_forecast`
     (Float64), `model_version` ("demand:v3"), `table_version` ("demand_features@12"); sorted by time and keys.
 
-    Raises Refused: no day is known, or the table has no rows ahead of it.
+    A model that was trained for other features than are declared now uses its own.
+
+    Raises Refused: no day is known, the table has no rows ahead of it, it lacks a column that the model was trained for, or
+        the model was trained for another target.
     """
+    trained_for = _trained_for(model, trained, table)
     origin = table.filter(pl.col(model.target).is_not_null()).select(pl.col(model.time).max()).collect().item()
     if origin is None:
         raise Refused(f"model {model.name}: no row of {model.table} has a known {model.target}, so there is no day to start from.")
     ahead = (pl.col(model.time) - pl.lit(origin)).dt.total_days().alias("days_ahead")
-    trained_for = replace(model, features=trained.features)
     rows = (
         table.filter(pl.col(model.time) > origin)
         .select(*model.row_key, ahead, *trained.features)
@@ -44,6 +47,19 @@ def forecast(model: Model, trained: Trained, table: pl.LazyFrame, made_from: str
         pl.lit(str(trained.version)).alias("model_version"),
         pl.lit(made_from).alias("table_version"),
     )
+
+
+def _trained_for(model: Model, trained: Trained, table: pl.LazyFrame) -> Model:
+    """The declaration with the features that the version was trained for."""
+    if trained.target != model.target:
+        raise Refused(
+            f"{trained.version} was trained for {trained.target}, not for {model.target}. Materialize {model.model_table}."
+        )
+    try:
+        assert_columns(model, table, (model.target, *trained.features))
+    except Refused as error:
+        raise Refused(f"{trained.version} cannot forecast from {model.table}: {error}") from error
+    return replace(model, features=trained.features)
 
 
 def _predict(model: Model, trained: Trained, rows: pl.DataFrame) -> pl.Series:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from lightkeeper.errors import BadDeclaration, BadName
@@ -22,6 +25,20 @@ DEFAULTS: Mapping[str, object] = {
 }
 
 _FIXED = {"deterministic": True, "force_row_wise": True, "verbosity": -1}  # what makes a model byte-identical when rebuilt
+_ALIASES = {
+    "num_iterations": "num_iteration n_iter num_tree num_trees num_round num_rounds nrounds num_boost_round n_estimators max_iter",
+    "learning_rate": "shrinkage_rate eta",
+    "num_leaves": "num_leaf max_leaves max_leaf max_leaf_nodes",
+    "min_data_in_leaf": "min_data_per_leaf min_data min_child_samples min_samples_leaf",
+    "max_bin": "max_bins",
+    "objective": "objective_type app application loss",
+    "seed": "random_seed random_state",
+    "num_threads": "num_thread nthread nthreads n_jobs",
+    "verbosity": "verbose",
+}  # LightGBM takes the name and leaves an alias beside it unread
+_NAME_OF = {alias: name for name, aliases in _ALIASES.items() for alias in aliases.split()}
+_WHOLE = ("num_iterations", "seed", "num_threads")  # parameters that are recorded as whole numbers
+_UNFIT = re.compile(r'["\[\]{}:,\s]')  # in a feature's name, for LightGBM
 
 
 @dataclass(frozen=True)
@@ -61,28 +78,34 @@ class Model:
             check_name(self.name), check_name(self.table)
         except BadName as error:
             raise BadDeclaration(f"model {self.name!r}: {error}") from error
-        wrong = self._wrong()
+        wrong = next(self._wrong(), None)
         if wrong:
             raise BadDeclaration(f"model {self.name}: {wrong}")
 
-    def _wrong(self) -> str | None:
-        """The first thing that is wrong with the declaration, with its mend."""
+    def _wrong(self) -> Iterator[str]:
+        """What is wrong with the declaration, with its mend; what comes later stands on what comes before."""
         given: tuple[object, object] = (self.features, self.keys)
-        if any(isinstance(one, str) for one in given):
-            return 'features and keys are tuples: write ("price",) with the comma.'
+        if not all(isinstance(one, tuple) for one in given):
+            yield 'features and keys are tuples: write ("price",) with the comma.'
         if not self.features or not self.keys:
-            return "it needs at least one feature and one key."
-        if self.horizon < 1:
-            return f"horizon is {self.horizon}; it is counted in days, 1 at least."
+            yield "it needs at least one feature and one key."
+        if not _is_whole(self.horizon) or self.horizon < 1:
+            yield f"horizon is {self.horizon!r}; it is a whole number of days, 1 at least."
+        yield from self._wrong_columns()
+        yield from _wrong_params(self.params)
+
+    def _wrong_columns(self) -> Iterator[str]:
         if self.target in self.features:
-            return f"the target {self.target!r} is among the features: the model would read the answer. Take it out."
-        twice = sorted({name for name in self.features if self.features.count(name) > 1})
-        if twice:
-            return f"{', '.join(twice)} is named twice among the features."
+            yield f"the target {self.target!r} is among the features: the model would read the answer. Take it out."
+        for what, names in (("features", self.features), ("keys, time and target", (*self.row_key, self.target))):
+            twice = [name for name, times in Counter(names).items() if times > 1]
+            if twice:
+                yield f"{', '.join(twice)} is named twice among the {what}. Name each once."
         if self.time in self.features:
-            return f"the time column {self.time!r} is no feature: derive one that repeats, such as weekday."
-        fixed = sorted(set(self.params) & set(_FIXED))
-        return f"{', '.join(fixed)} is what makes training reproducible and cannot be changed." if fixed else None
+            yield f"the time column {self.time!r} is no feature: derive one that repeats, such as weekday."
+        unfit = [name for name in self.features if not name or _UNFIT.search(name)]
+        if unfit:
+            yield f"LightGBM takes no feature named {unfit[0]!r}: rename it to letters, digits and underscores."
 
     @property
     def model_table(self) -> str:
@@ -103,3 +126,23 @@ class Model:
     def row_key(self) -> tuple[str, ...]:
         """The columns that name a row: time first, so that training rows are in the order in which they came."""
         return (self.time, *self.keys)
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _wrong_params(params: Mapping[str, object]) -> Iterator[str]:
+    fixed = sorted({name for name in params if _NAME_OF.get(name, name) in _FIXED})
+    if fixed:
+        yield f"{', '.join(fixed)} is what makes training reproducible and cannot be changed. Take it out of params."
+    for alias in sorted(set(params) & set(_NAME_OF)):
+        yield f"params: LightGBM leaves {alias} unread beside {_NAME_OF[alias]}. Write {_NAME_OF[alias]}."
+    for name in _WHOLE:
+        value = params.get(name, 1)
+        if not _is_whole(value) or (isinstance(value, int) and value < (name != "seed")):
+            yield f"params: {name} is {value!r}; give a whole number."
+    try:
+        json.dumps(dict(params), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        yield f"params are recorded as JSON, so they are numbers, texts, booleans or lists of them: {error}."

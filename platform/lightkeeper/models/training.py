@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import platform
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Artifact", "matrix", "train", "training_frame"]
+__all__ = ["Artifact", "assert_columns", "matrix", "train", "training_frame"]
 
 _LIBRARIES = ("lightgbm", "numpy", "polars")
 
@@ -50,23 +51,42 @@ class Artifact:
 def training_frame(model: Model, table: pl.LazyFrame) -> pl.DataFrame:
     """The rows with a known target, sorted by time and keys, which must name each row once.
 
-    Raises Refused: a column is not there or no number, no row has a target, or two rows share a key.
+    Raises Refused: a column is not there or no number, no row has a target, a target is infinite, two rows share a key or
+        one lacks it.
     """
-    schema = table.collect_schema()
-    missing = [name for name in (*model.row_key, model.target, *model.features) if name not in schema]
-    if missing:
-        raise Refused(f"model {model.name}: {model.table} has no column {', '.join(missing)}; it has {', '.join(schema)}.")
-    text = [name for name in (*model.features, model.target) if not (schema[name].is_numeric() or schema[name] == pl.Boolean)]
-    if text:
-        raise Refused(f"model {model.name}: {', '.join(text)} of {model.table} is no number. Make it one in {model.table}.")
+    assert_columns(model, table, (*model.features, model.target))
     wanted = (*model.row_key, model.target, *model.features)
     rows = table.filter(pl.col(model.target).is_not_null()).select(wanted).sort(model.row_key).collect()
     if rows.is_empty():
         raise Refused(f"model {model.name}: no row of {model.table} has a known {model.target}, so there is nothing to learn.")
-    double = rows.select(model.row_key).is_duplicated()
-    if double.any():
-        raise Refused(f"model {model.name}: {model.table} has two rows for {rows.filter(double).row(0)[: len(model.row_key)]}.")
+    _assert_rows(model, rows)
     return rows
+
+
+def assert_columns(model: Model, table: pl.LazyFrame, numbers: Sequence[str]) -> None:
+    """Raise Refused unless the table has the model's keys, its time as a Date, and `numbers` as numbers or booleans."""
+    schema, of = table.collect_schema(), f"model {model.name}: {model.table}"
+    missing = [name for name in (*model.row_key, *numbers) if name not in schema]
+    if missing:
+        raise Refused(f"{of} has no column {', '.join(missing)}; it has {', '.join(schema)}.")
+    text = [name for name in numbers if not (schema[name].is_numeric() or schema[name] == pl.Boolean)]
+    if text:
+        raise Refused(f"{of}: {', '.join(f'{name} ({schema[name]})' for name in text)} is no number. Make it one in {model.table}.")
+    if schema[model.time] != pl.Date:
+        raise Refused(f"{of}: the time column {model.time} is {schema[model.time]}. Make it a Date in {model.table}.")
+
+
+def _assert_rows(model: Model, rows: pl.DataFrame) -> None:
+    of, keys = f"model {model.name}: {model.table}", rows.select(model.row_key)
+    nameless = [name for name in model.row_key if keys[name].null_count()]
+    if nameless:
+        raise Refused(f"{of} has {keys[nameless[0]].null_count()} rows without {nameless[0]}. Each row needs its keys and day.")
+    double = keys.is_duplicated()
+    if double.any():
+        raise Refused(f"{of} has two rows for {keys.filter(double).row(0)}. Each {' and '.join(model.row_key)} stands once.")
+    wild = rows.filter(~pl.col(model.target).cast(pl.Float64).is_finite())
+    if wild.height:
+        raise Refused(f"{of}: {model.target} is {wild[model.target][0]} for {wild.select(model.row_key).row(0)}. Make it null.")
 
 
 def matrix(model: Model, rows: pl.DataFrame) -> NDArray[np.float64]:

@@ -43,7 +43,7 @@ def arrivals_sensor(
 
     @dg.sensor(
         name="arrivals",
-        target=dg.AssetSelection.assets(*(one.name for one in landings)).downstream(),
+        target=dg.AssetSelection.assets(*(name for one in landings for name in (one.name, one.rejected))).downstream(),
         minimum_interval_seconds=5,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="New files in the landing folders: asks to land each once, and to refresh what depends on it.",

@@ -109,8 +109,8 @@ class LakeIOManager(dg.ConfigurableIOManager):
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
         """Pin the lake as it stands, once a run."""
-        if context.run_id and context.instance:
-            self._pins_of(context.run_id, context.instance)
+        if context.run and context.instance:
+            self._pins_of(context.run.run_id, context.instance)
 
     def load_input(self, context: dg.InputContext) -> Any:
         """The pinned version of an upstream table, as the annotation asks."""

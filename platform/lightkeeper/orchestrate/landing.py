@@ -58,7 +58,8 @@ class Landing:
         missing = [column for column in ("day", "row") if column not in self.contract.column_names()]
         if missing:
             raise BadDeclaration(
-                f"landing {self.name}: its contract has no column {' and '.join(missing)}: add day = dy.Date() and row = dy.Int64()."
+                f"landing {self.name}: its contract has no column {' and '.join(missing)}: "
+                "add day = dy.Date() and row = dy.Int64()."
             )
 
     @property

@@ -1,6 +1,5 @@
 """The assets that a declared model becomes: `<name>_model` and `<name>_forecast`. It trains and forecasts nothing itself."""
 
-from typing import Any
 
 import dagster as dg
 import polars as pl
@@ -8,7 +7,7 @@ import polars as pl
 from lightkeeper.lake.lineage import KEEP_EVERY_VERSION
 from lightkeeper.models.forecasting import forecast
 from lightkeeper.models.model import Model
-from lightkeeper.models.registry import ROW, newest, same_as_newest, version_row
+from lightkeeper.models.registry import NOTES, ROW, newest, same_as_newest, version_row
 from lightkeeper.models.training import train, training_frame
 from lightkeeper.orchestrate.io_manager import LakeIOManager, TableInput, TableOutput
 from lightkeeper.orchestrate.shown import picture
@@ -30,7 +29,7 @@ def _model_asset(model: Model) -> dg.AssetsDefinition:
         owners=list(model.owners),
         code_version=_code_version(model),
         description=model.description or f"Versions of the model {model.name}: {model.target} from {model.table}, one row each.",
-        metadata={"dagster/column_schema": _column_schema(ROW)},
+        metadata={"dagster/column_schema": _versions_schema()},
         required_resource_keys={"io_manager"},
     )
     def trained(context: dg.AssetExecutionContext, table: TableInput) -> TableOutput:
@@ -85,7 +84,7 @@ def _forecast_asset(model: Model) -> dg.AssetsDefinition:
             metadata={
                 "model version": str(trained.version),
                 "origin": str(rows["origin"][0]),
-                f"{model.target} in all": float(values.sum()),
+                f"{model.target} in all": round(float(values.sum()), 1),
                 "forecast": picture(values.to_list(), f"{model.target} a day ahead"),
             },
         )
@@ -102,18 +101,18 @@ def _code_version(model: Model) -> str:
     return f"declared:{hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:12]}"
 
 
-def _column_schema(columns: dict[str, Any]) -> dg.TableSchema:
-    return dg.TableSchema(columns=[dg.TableColumn(name, str(dtype)) for name, dtype in columns.items()])
+def _versions_schema() -> dg.TableSchema:
+    return dg.TableSchema(columns=[dg.TableColumn(name, str(dtype), description=NOTES[name]) for name, dtype in ROW.items()])
 
 
 def _forecast_schema(model: Model) -> dg.TableSchema:
-    notes = {
-        **dict.fromkeys(model.keys, "Which series."),
-        model.time: "The day forecast, UTC.",
-        "origin": "The last day that was known.",
-        "days_ahead": f"1 to {model.horizon}.",
-        f"{model.target}_forecast": "The forecast, in units of the target.",
-        "model_version": "The model version that made it.",
-        "table_version": "The version of the feature table it was made from.",
-    }
-    return dg.TableSchema(columns=[dg.TableColumn(name, description=note) for name, note in notes.items()])
+    notes = [
+        *((key, "String", "Which series.") for key in model.keys),
+        (model.time, "Date", "The day that is forecast."),
+        ("origin", "Date", "The last day that was known."),
+        ("days_ahead", "Int64", f"1 to {model.horizon}."),
+        (f"{model.target}_forecast", "Float64", f"The forecast, in the unit of {model.target}."),
+        ("model_version", "String", "The model version that made it, such as demand:v3."),
+        ("table_version", "String", "The version of the feature table that it was made from."),
+    ]
+    return dg.TableSchema(columns=[dg.TableColumn(name, kind, description=note) for name, kind, note in notes])

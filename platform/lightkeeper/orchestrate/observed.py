@@ -19,17 +19,10 @@ def observed_table(source: DeltaSource, description: str = "", group_name: str =
     """
     declare_source(source)
 
-    @dg.multi_observable_source_asset(
-        name=f"observe_{source.name}",
-        specs=[
-            dg.AssetSpec(
-                source.name,
-                group_name=group_name,
-                kinds={"deltalake"},
-                description=description or f"A Delta table at {source.uri}.",
-            )
-        ],
-    )
+    told = description or f"A Delta table at {source.uri}."
+    spec = dg.AssetSpec(source.name, group_name=group_name, kinds={"deltalake"}, description=told)
+
+    @dg.multi_observable_source_asset(name=f"observe_{source.name}", specs=[spec])  # type: ignore[untyped-decorator]
     def observe() -> Iterator[dg.ObserveResult]:
         newest = source.newest()
         yield dg.ObserveResult(
@@ -38,7 +31,8 @@ def observed_table(source: DeltaSource, description: str = "", group_name: str =
             metadata={"table version": str(newest.version), "dagster/uri": source.uri},
         )
 
-    return observe
+    made: dg.AssetsDefinition = observe
+    return made
 
 
 def copied_folder(

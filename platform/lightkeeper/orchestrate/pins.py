@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import uuid
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -61,7 +62,7 @@ class RunPins:
     def record(self, made: TableVersion) -> None:
         """Note that this run committed `made`; it reads that version from now on."""
         target = self.folder / f"made-{made.table}"
-        temporary = target.with_suffix(f".{os.getpid()}")
+        temporary = _beside(target)
         temporary.write_text(str(made))
         temporary.replace(target)
 
@@ -72,8 +73,12 @@ class RunPins:
             return None
 
 
+def _beside(target: Path) -> Path:
+    return target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+
+
 def _write_once(target: Path, text: str) -> None:
-    temporary = target.with_suffix(f".{os.getpid()}")
+    temporary = _beside(target)
     temporary.write_text(text)
     with suppress(FileExistsError):  # another process of the run was first: then its pins hold
         os.link(temporary, target)

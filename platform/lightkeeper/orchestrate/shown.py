@@ -72,7 +72,7 @@ def shown(
         "dagster/row_count": commit.rows or 0,
         "rows written": 0 if unchanged else commit.rows_written or 0,
         "bytes written": 0 if unchanged else commit.bytes_written,
-        "content hash": commit.content_hash or "",
+        "content hash": (commit.content_hash or "")[:16],
         "known at": commit.known_at.isoformat() if commit.known_at else "",
         "dagster/table_name": made.table,
         "dagster/uri": lake.store.uri(made.table),
