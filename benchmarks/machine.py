@@ -14,7 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-__all__ = ["commit", "load", "machine", "noise", "versions"]
+__all__ = ["commit", "load", "machine", "noise", "told", "versions"]
 
 ROOT = Path(__file__).resolve().parent.parent
 LIBRARIES = ("dagster", "polars", "deltalake", "lightgbm", "pyarrow")

@@ -33,7 +33,13 @@ COMMANDS = (("--help",), ("table", "list"), ("table", "lineage", "demand_forecas
 _ASKED = '{assetOrError(assetKey:{path:["sales"]}){...on Asset{assetMaterializations(limit:1){timestamp}}}}'
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 _KEPT = ("PIP_", "UV_", "SSL_", "CURL_", "REQUESTS_", "HTTPLIB2_", "NO_PROXY", "HTTP_PROXY", "HTTPS_PROXY")
-_STAGES = {"address": "address printed", "page": "first page", "data": "page with data", "built": "build done", "ended": "Ctrl-C to end"}
+_STAGES = {
+    "address": "address printed",
+    "page": "first page",
+    "data": "page with data",
+    "built": "build done",
+    "ended": "Ctrl-C to end",
+}
 
 
 @dataclass(frozen=True)
@@ -185,12 +191,13 @@ def _cold(folder: Path, size: str) -> list[dict[str, Any]]:
     """A fresh clone, an empty home folder, empty caches: `make setup`, then `lightkeeper up`. What lies in the commit counts."""
     clone, home = folder / "clone", folder / "user"
     home.mkdir(parents=True)
-    subprocess.run(["git", "-c", "safe.directory=*", "clone", "-q", str(ROOT), str(clone)], check=True)
+    git, make = shutil.which("git") or "git", shutil.which("make") or "make"
+    subprocess.run([git, "-c", "safe.directory=*", "clone", "-q", str(ROOT), str(clone)], check=True)
     path = os.pathsep.join(one for one in os.environ["PATH"].split(os.pathsep) if ".venv" not in one)
     env = {name: value for name, value in os.environ.items() if name.upper().startswith(_KEPT)}
     env |= {"HOME": str(home), "PATH": path, "LANG": "C.UTF-8"}
     started = time.monotonic()
-    done = subprocess.run(["make", "setup"], cwd=clone, env=env, capture_output=True, text=True, check=False)
+    done = subprocess.run([make, "setup"], cwd=clone, env=env, capture_output=True, text=True, check=False)
     setup = time.monotonic() - started
     if done.returncode:
         print(f"make setup did not succeed, so the cold start is not measured: {done.stderr.strip()[-500:]}")

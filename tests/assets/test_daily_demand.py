@@ -20,7 +20,8 @@ def three_days_to_enter(monkeypatch: pytest.MonkeyPatch) -> None:
 def sales(*lines: tuple[int, str, int, float]) -> pl.LazyFrame:
     """Lines of (day after the first, code, pieces, price)."""
     rows = [(FIRST + timedelta(day), code, pieces, price) for day, code, pieces, price in lines]
-    return pl.LazyFrame(rows, schema=["day", "stock_code", "quantity", "price_gbp"], orient="row")
+    names = {"day": pl.Date, "stock_code": pl.String, "quantity": pl.Int64, "price_gbp": pl.Float64}
+    return pl.LazyFrame(rows, schema=names, orient="row")
 
 
 def holidays(*days: int) -> pl.LazyFrame:
@@ -76,11 +77,11 @@ def test_no_product_and_no_sales_make_an_empty_panel() -> None:
     assert panel(sales()) == panel(sales((0, "POST", 1, 1.0))) == []
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(3))
 def test_computing_only_what_changed_gives_the_rows_of_a_full_computation(seed: int, tmp_path: Path) -> None:
     shop = Shop.opened(tmp_path, seed, days=12)
     shop.refresh()
-    for _ in range(8):
+    for _ in range(7):
         shop.step()
         shop.refresh()
         for table, whole in shop.whole().items():

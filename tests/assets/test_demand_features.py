@@ -104,14 +104,14 @@ def test_each_product_has_rows_for_exactly_28_days_ahead_without_a_target_and_wi
     assert beyond["units_mean_28d"].null_count() == 0
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, 1])
 def test_a_change_long_ago_is_followed_as_far_as_features_look_back(
     seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(demand, "DAYS_SOLD_TO_ENTER", 3)
     shop = Shop.opened(tmp_path, seed, days=430)
     shop.refresh()
-    for back in (1, 29, 120, 365, 400):
+    for back in (1, 120, 400):
         shop.correct(back)
         shop.refresh()
         shop.arrive(1, gap=seed)

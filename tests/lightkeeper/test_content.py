@@ -317,13 +317,13 @@ def with_one_long() -> pl.Series:
     return pl.Series("s", ["short", None, "a long one, longer than a view", "x" * 300, ""] * 5)
 
 
-def overlapping(lengths: list[int]) -> pl.Series:
+def overlapping(lengths: list[int], validity: bytes | None = None) -> pl.Series:
     """1,000 strings out of one text, which begin at any of 20 letters and have one of these lengths."""
-    text = "The quick brown fox jumps over the lazy dog, then sleeps until noon and starts again."
+    text = "The quick brown fox jumps over the lazy dog, then sleeps until noon and starts again." * 5
     starts = [n % 20 for n in range(1000)]
     sizes = [lengths[n % len(lengths)] for n in range(1000)]
     views = b"".join(struct.pack("<I4sII", n, text[at : at + 4].encode(), 0, at) for at, n in zip(starts, sizes, strict=True))
-    buffers = [None, pa.py_buffer(views), pa.py_buffer(text.encode())]
+    buffers = [validity and pa.py_buffer(validity), pa.py_buffer(views), pa.py_buffer(text.encode())]
     return pl.Series("s", pa.Array.from_buffers(pa.string_view(), 1000, buffers))
 
 
@@ -334,6 +334,8 @@ SHARED_MEMORY: dict[str, Callable[[], pl.Series]] = {
     "rows that share their bytes": lambda: pieces()[:52].sample(5_000, with_replacement=True, seed=1),
     "a few of many rows that share their bytes": lambda: with_one_long().sample(5_000, with_replacement=True, seed=1),
     "overlapping bytes": lambda: overlapping([23]),
+    "nulls over bytes that repeat": lambda: overlapping([23], b"\x6d" * 125),
+    "nulls over bytes": lambda: overlapping([13, 300, 14, 41], b"\x11" * 125)[:200],
     "overlapping bytes, many lengths": lambda: overlapping([13, 60, 14, 41, 17, 33, 20]),
     "ends of the same bytes": lambda: pl.concat([pieces()[:52].str.tail(n) for n in (13, 17, 20)] * 30, rechunk=True),
     "a slice that begins within bytes": lambda: pieces().str.slice(3)[7:],

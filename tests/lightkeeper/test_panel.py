@@ -34,9 +34,7 @@ def panels(draw: st.DrawFn, values: st.SearchStrategy[Any] = WHOLE, dtype: Any =
 
 
 LAGS = st.builds(Lag, st.just("units"), st.integers(0, 12))
-ROLLS = st.builds(
-    Roll, st.just("units"), st.integers(0, 12), st.integers(1, 35), st.sampled_from(["mean", "sum", "last"])
-)
+ROLLS = st.builds(Roll, st.just("units"), st.integers(0, 12), st.integers(1, 35), st.sampled_from(["mean", "sum", "last"]))
 DECLARED = st.dictionaries(st.sampled_from(["f", "g", "h", "i"]), LAGS | ROLLS, min_size=1)
 
 
@@ -48,9 +46,7 @@ def by_group(feature: Lag | Roll, keys: list[str]) -> pl.Expr:
     column, size = column.cast(pl.Float64), feature.window
     rolls = {
         "mean": column.rolling_mean(size, min_samples=1),
-        "sum": pl.when(known.rolling_sum(size, min_samples=1) > 0).then(
-            column.fill_null(0).rolling_sum(size, min_samples=1)
-        ),
+        "sum": pl.when(known.rolling_sum(size, min_samples=1) > 0).then(column.fill_null(0).rolling_sum(size, min_samples=1)),
         "last": column.forward_fill(size - 1),
     }
     return rolls[feature.how].shift(feature.days).over(keys)
@@ -67,9 +63,7 @@ def test_features_of_whole_numbers_equal_those_computed_series_by_series(
 
 @given(panels(REAL, pl.Float64), DECLARED)
 @settings(max_examples=150, deadline=None)
-def test_features_of_real_numbers_agree_with_those_computed_series_by_series(
-    panel: pl.DataFrame, declared: dict[str, Any]
-) -> None:
+def test_features_of_real_numbers_agree_with_those_computed_series_by_series(panel: pl.DataFrame, declared: dict[str, Any]) -> None:
     expected = panel.with_columns(by_group(each, ["product"]).alias(name) for name, each in declared.items())
     assert_frame_equal(features(panel, declared), expected, rel_tol=1e-9, abs_tol=1e-6)
 
@@ -149,9 +143,7 @@ def test_blocks_do_not_show(block: int, monkeypatch: pytest.MonkeyPatch) -> None
 def test_a_feature_of_at_least_the_horizon_is_known_in_the_future() -> None:
     panel = complete(pl.DataFrame({"product": ["a", "b"], "day": days(0, 2)}), days(40, 1)[0])
     panel = panel.with_columns(pl.int_range(pl.len()).alias("units"))
-    made = features(
-        extended(panel, 28), {"known": Lag("units", 28), "mean": Roll("units", 28, 7), "late": Lag("units", 1)}
-    )
+    made = features(extended(panel, 28), {"known": Lag("units", 28), "mean": Roll("units", 28, 7), "late": Lag("units", 1)})
     ahead = made.filter(pl.col("day") > days(40, 1)[0])
     assert ahead.height == 56
     assert ahead["units"].null_count() == 56
@@ -211,6 +203,14 @@ def test_a_declaration_that_makes_no_sense_is_refused(wrong: tuple[Any, ...]) ->
     kind = Lag if len(wrong) == 2 else Roll
     with pytest.raises(BadDeclaration, match="units"):
         kind(*wrong)
+
+
+def test_what_stands_in_memory_under_a_null_does_not_matter() -> None:
+    panel = pl.DataFrame({"product": "a", "day": days(0, 40), "units": [float(n) for n in range(40)]})
+    hidden = panel.with_columns(pl.when(pl.col("units") % 3 > 0).then("units").alias("units"))
+    plain = hidden.with_columns(pl.Series("units", hidden["units"].to_list()))
+    declared = {how: Roll("units", 2, 7, how) for how in ("mean", "sum", "last")}
+    assert_frame_equal(features(hidden, declared), features(plain, declared), check_exact=True)
 
 
 def test_an_infinite_value_or_a_nan_spoils_no_window_but_its_own() -> None:

@@ -35,6 +35,10 @@ def test_a_rising_line_goes_from_bottom_left_to_top_right_and_ends_in_a_dot() ->
     assert dot_of(svg) == (96, 4)
 
 
+def test_the_largest_and_the_smallest_number_have_a_line_between_them() -> None:
+    assert path_of(trend([-1.7e308, 0.0, 1.7e308], 100, 40)) == [[(4, 36), (50, 20), (96, 4)]]
+
+
 def test_many_values_are_averaged_into_forty_points() -> None:
     values = [float(n % 2) for n in range(4000)]
     (points,) = path_of(trend(values))

@@ -233,6 +233,14 @@ def test_the_daemon_lands_a_corrected_file_and_refreshes_what_depends_on_it(serv
     assert versions(served.home)["demand_model"] == before["demand_model"]
 
 
+def test_a_second_up_of_the_same_home_is_refused_with_the_processes_to_end(served: Served) -> None:
+    pids = json.loads((served.home / "dagster/servers.json").read_text())
+    environ = {**os.environ, "LIGHTKEEPER_HOME": str(served.home)}
+    done = subprocess.run([COMMAND, "up"], cwd=ROOT, env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 3
+    assert f"kill {' '.join(str(pid) for pid in pids.values())}" in " ".join(done.stderr.split())
+
+
 def test_ctrl_c_ends_every_server(served: Served) -> None:
     pids = json.loads((served.home / "dagster/servers.json").read_text())
     assert sorted(pids) == ["code", "daemon", "webserver"]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -49,6 +51,8 @@ def up(
     from lightkeeper.cli.serving import serving
     from lightkeeper.orchestrate.running import ready
 
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ending, signal.default_int_handler)  # a closed terminal ends the servers as Ctrl-C does
     project = Project.find(Path.cwd())
     place, console = project.home(home), _console()
     console.print(f"[bold]Lightkeeper[/bold]  state in {_short(place.root)}")
@@ -62,7 +66,7 @@ def up(
         _say_built(console, place, built)
         console.print(f"\nLook at the lineage: [bold]{servers.address}/asset-groups[/bold]")
         if place.record.kind == "sample":
-            console.print("Land the next day:   [bold]lightkeeper land-next[/bold]   (in a second terminal)")
+            console.print(f"Land the next day:   [bold]{_command()} land-next[/bold]   (in a second terminal)")
         _wait(servers)
 
 
@@ -126,10 +130,14 @@ def _progress(console: Console) -> Iterator[Tell]:
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=console, transient=True) as bars:
-        task = bars.add_task("starting", total=None)
-        yield lambda step: bars.update(
-            task, description=step.what, total=step.total if step.done else None, completed=step.done, refresh=True
-        )
+        task = bars.add_task("starting", total=None, far="")
+
+        def tell(step: Step) -> None:
+            total = step.total if step.done else None
+            far = f"{step.done} of {step.total}" if step.done else ""
+            bars.update(task, description=step.what, total=total, completed=step.done, far=far, refresh=True)
+
+        yield tell
 
 
 def _lines(console: Console) -> Tell:
@@ -165,6 +173,11 @@ def _wait(servers: Servers) -> None:
     except KeyboardInterrupt:
         return
     raise LightkeeperError(f"The {name} ended by itself. Read {servers.logs}/{name}.log")
+
+
+def _command() -> str:
+    """How this command is called again from here."""
+    return "lightkeeper" if shutil.which("lightkeeper") else _short(Path(sys.argv[0])).removeprefix("./")
 
 
 def _short(path: Path) -> str:

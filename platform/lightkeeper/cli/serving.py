@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from lightkeeper.home import Home
 __all__ = ["Servers", "free_port", "serving"]
 
 _LOOPBACK = "127.0.0.1"
-_GRACE = 10.0  # seconds between asking a server to end and ending it
+_GRACE = 5.0  # seconds between asking a server to end and ending it
 
 
 @dataclass(frozen=True)
@@ -57,6 +56,7 @@ def serving(project: Project, home: Home, port: int) -> Iterator[Servers]:
 
     The code server starts first, the others as soon as it answers: they take a server that is not there yet for a broken one.
     """
+    _refuse_second(home)
     logs = home.dagster / "servers"  # not `logs`: Dagster empties a folder of that name
     logs.mkdir(parents=True, exist_ok=True)
     page, code = free_port(port), free_port(port + 1000)
@@ -84,6 +84,26 @@ def serving(project: Project, home: Home, port: int) -> Iterator[Servers]:
         starter.join()
         _end(servers.processes)
         (home.dagster / "servers.json").unlink(missing_ok=True)
+
+
+def _refuse_second(home: Home) -> None:
+    """Raise LightkeeperError when servers of this home run already; left behind by a kill, or in another terminal."""
+    try:
+        recorded = json.loads((home.dagster / "servers.json").read_text())
+    except (FileNotFoundError, ValueError):
+        return
+    running = [str(pid) for pid in recorded.values() if b"dagster" in _words_of(pid)]
+    if running:
+        raise LightkeeperError(
+            f"Servers of {home.root} run already, as processes {', '.join(running)}. Use them, or end them: kill {' '.join(running)}"
+        )
+
+
+def _words_of(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
 
 
 def _wait_for(port: int, process: subprocess.Popen[bytes], ending: threading.Event) -> None:
@@ -114,14 +134,12 @@ def _start(name: str, words: list[str], folder: Path, logs: Path) -> subprocess.
 
 
 def _end(processes: dict[str, subprocess.Popen[bytes]]) -> None:
-    """Ask each server and its children to end; end those that do not."""
-    for process in processes.values():
+    """Ask each server and its children to end, the code server last: the others wait for it. End those that do not."""
+    for process in reversed(processes.values()):
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGTERM)
-    deadline = time.monotonic() + _GRACE
-    for process in processes.values():
         try:
-            process.wait(max(0.1, deadline - time.monotonic()))
+            process.wait(_GRACE)
         except subprocess.TimeoutExpired:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)

@@ -29,7 +29,7 @@ _EPOCH = date(1970, 1, 1)
 _DAYS = ((date.min - _EPOCH).days, (date.max - _EPOCH).days)  # what a calendar date in the log can say
 _DAY = 86_400_000_000  # microseconds
 _AT_ONCE = 3  # files in work: two that are encoded and hashed, one that waits for the disk
-_ONE_ROW_GROUP = 1_000_000
+_ROW_GROUP = 125_000  # small enough that a reader keeps all its threads busy
 _IN_THE_FILE = {"min": False, "max": False, "null_count": True}  # ranges stand in the log, where NaN is thought of
 
 
@@ -57,9 +57,9 @@ def write_file(store: Store, table: str, frame: pl.DataFrame, prefix: str = "par
 
 
 def _encode(frame: pl.DataFrame, target: Path | BytesIO) -> None:
-    """One Parquet file of one row group. Raises OSError."""
+    """One Parquet file. Raises OSError."""
     try:
-        frame.write_parquet(target, compression="zstd", compression_level=1, row_group_size=_ONE_ROW_GROUP, statistics=_IN_THE_FILE)
+        frame.write_parquet(target, compression="zstd", compression_level=1, row_group_size=_ROW_GROUP, statistics=_IN_THE_FILE)
     except pl.exceptions.PolarsError as error:
         raise OSError(str(error)) from error
 

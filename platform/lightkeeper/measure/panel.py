@@ -104,9 +104,9 @@ def complete(entries: pl.DataFrame, until: date, *, time: str = "day") -> pl.Dat
 def extended(panel: pl.DataFrame, horizon: int, keys: Sequence[str] = ("product",), time: str = "day") -> pl.DataFrame:
     """The panel with `horizon` more days after the last day of each series, all other columns null there; sorted."""
     last = panel.group_by(keys).agg(pl.col(time).max())
-    ahead = last.with_columns(
-        pl.date_ranges(pl.col(time) + timedelta(1), pl.col(time) + timedelta(horizon)).alias(time)
-    ).explode(time, empty_as_null=False)
+    ahead = last.with_columns(pl.date_ranges(pl.col(time) + timedelta(1), pl.col(time) + timedelta(horizon)).alias(time)).explode(
+        time, empty_as_null=False
+    )
     return pl.concat([panel, ahead], how="diagonal").sort(*keys, time)
 
 
@@ -201,9 +201,7 @@ def _refuse_step(panel: pl.DataFrame, names: Sequence[str], row: int) -> NoRetur
     before, here = panel.select(names)[row - 1 : row + 1].iter_rows(named=True)
     series, day = _shown(here, keys), before[time] + timedelta(1)
     if here[time] > day:
-        raise Refused(
-            f"The series {series} has a hole at {day}: its next day is {here[time]}. Complete the panel first."
-        )
+        raise Refused(f"The series {series} has a hole at {day}: its next day is {here[time]}. Complete the panel first.")
     raise Refused(
         f"In the series {series} the day {here[time]} stands after {before[time]}: "
         f"give each day once, sorted by {', '.join(names)}."

@@ -105,9 +105,7 @@ def _fill(source: _Source, made: Sequence[_Made], starts: Iterable[int]) -> None
                 _fill_block(source, lag, group, start, scratches)
 
 
-def _fill_block(
-    source: _Source, lag: int, made: Sequence[_Made], start: int, scratches: tuple[Scratch, Scratch]
-) -> None:
+def _fill_block(source: _Source, lag: int, made: Sequence[_Made], start: int, scratches: tuple[Scratch, Scratch]) -> None:
     """Compute one block of the results that have their lag in common."""
     stop = min(start + _BLOCK, len(source.values))
     of_series = source.ages[start:stop] >= lag
@@ -117,7 +115,6 @@ def _fill_block(
     skipped = (stop - start) - (end - first)  # rows whose windows end above the column
     for each in made:
         known = np.zeros(stop - start, np.bool_)
-        each.values[start : start + skipped] = 0
         if end > first:
             known[skipped:] = part.result(each.window, each.values[start + skipped : stop])
             known &= of_series

@@ -152,7 +152,7 @@ class LakeIOManager(dg.ConfigurableIOManager):
 
     def base(self, context: dg.AssetExecutionContext, table: str) -> int:
         """The version that a write of this run to `table` stands on; -1 when the table did not exist."""
-        return self._pins_of(context.run_id, context.instance).base(table)
+        return self._pins_of(context.run.run_id, context.instance).base(table)
 
     def _pins_of(self, run_id: str, instance: dg.DagsterInstance) -> RunPins:
         if run_id not in self._pins:

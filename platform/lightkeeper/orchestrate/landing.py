@@ -132,7 +132,7 @@ def landing_assets(landing: Landing, home: Home, first_day: date) -> dg.AssetsDe
         batch = _read(landing, landing.place(home), wanted)
         if batch.rows.files:
             yield from _outputs(landing, batch)
-        files_ledger(manager.lake).add(_rows(landing, batch, context.run_id, manager))  # after the tables: none is lost
+        files_ledger(manager.lake).add(_rows(landing, batch, context.run.run_id, manager))  # after the tables: none is lost
         if not batch.rows.files:
             raise dg.Failure(_nothing_landed(landing, home, wanted, batch))
         yield _check(landing, batch)

@@ -1,0 +1,65 @@
+"""What runs in this process save on Dagster's SQLite files, and that nobody else's file is touched."""
+
+from __future__ import annotations
+
+import importlib
+import sqlite3
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, text
+from sqlalchemy.pool import NullPool
+
+from lightkeeper.orchestrate.running import _cheap_events
+
+EVENTS = importlib.import_module("dagster._core.storage.event_log.sqlite.sqlite_event_log")
+
+
+def store(path: Path, times: int = 3) -> None:
+    """What Dagster does for each event: open, write, close."""
+    engine = create_engine(f"sqlite:///{path}", poolclass=NullPool)
+    for _ in range(times):
+        with engine.begin() as connection:
+            connection.execute(text("CREATE TABLE IF NOT EXISTS events (number INTEGER)"))
+            connection.execute(text("INSERT INTO events VALUES (1)"))
+
+
+def rows(path: Path) -> int:
+    connection = sqlite3.connect(path)
+    found = connection.execute("SELECT count(*) FROM events").fetchone()[0]
+    connection.close()
+    return int(found)
+
+
+def test_a_new_file_of_dagster_is_flushed_at_the_end_of_the_run_and_not_at_each_event(tmp_path: Path) -> None:
+    log = tmp_path / "run.db-wal"
+    with _cheap_events(tmp_path):
+        store(tmp_path / "run.db")
+        assert log.exists()
+    assert not log.exists()
+    assert rows(tmp_path / "run.db") == 3
+
+
+def test_a_sqlite_file_that_an_asset_reads_keeps_its_own_journal(tmp_path: Path) -> None:
+    (tmp_path / "dagster").mkdir()
+    with _cheap_events(tmp_path / "dagster"):
+        store(tmp_path / "theirs.db")
+        assert not (tmp_path / "theirs.db-wal").exists()
+    connection = sqlite3.connect(tmp_path / "theirs.db")
+    assert connection.execute("PRAGMA journal_mode").fetchone() == ("delete",)
+    connection.close()
+
+
+def test_events_share_an_engine_for_as_long_as_the_run_lasts(tmp_path: Path) -> None:
+    makes = EVENTS.create_engine
+    with _cheap_events(tmp_path):
+        assert EVENTS.create_engine("sqlite:///a.db") is EVENTS.create_engine("sqlite:///a.db")
+        assert EVENTS.create_engine("sqlite:///a.db") is not EVENTS.create_engine("sqlite:///b.db")
+    assert EVENTS.create_engine is makes
+
+
+def test_dagster_has_its_own_engines_back_after_a_run_that_failed(tmp_path: Path) -> None:
+    makes = EVENTS.create_engine
+    with pytest.raises(RuntimeError), _cheap_events(tmp_path):
+        raise RuntimeError
+    assert EVENTS.create_engine is makes
