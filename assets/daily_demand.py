@@ -48,8 +48,9 @@ class DailyDemand(dy.Schema):
 )
 def daily_demand(sales: lk.TableInput, holidays: lk.TableInput) -> lk.TableOutput:
     """The panel; only the days that changed when the sales say which."""
-    days = _affected(sales, holidays)
-    frame = panel(sales.frame, holidays.frame, days)
+    entered = entries(sales.frame)
+    days = _affected(sales, holidays, entered)
+    frame = panel(sales.frame, holidays.frame, days, entered)
     totals = frame.group_by("day").agg(pl.col("units").sum()).sort("day")["units"].to_list()
     metadata = {
         "days computed": frame["day"].n_unique(),
@@ -71,12 +72,15 @@ def entries(sales: pl.LazyFrame) -> pl.DataFrame:
     return sold.group_by("product").agg(nth).drop_nulls().sort("product").collect()
 
 
-def panel(sales: pl.LazyFrame, holidays: pl.LazyFrame, days: frozenset[date] | None) -> pl.DataFrame:
-    """The rows of some days (None: of all days), sorted by product and day."""
+def panel(
+    sales: pl.LazyFrame, holidays: pl.LazyFrame, days: frozenset[date] | None, entered: pl.DataFrame | None = None
+) -> pl.DataFrame:
+    """The rows of some days (None: of all days), sorted by product and day; `entered` is what `entries` gives."""
+    entered = entries(sales) if entered is None else entered
     calendar = _calendar(sales, holidays)
     if days is not None:
         calendar = calendar.filter(pl.col("day").is_in(days))
-    rows = entries(sales).join_where(calendar, pl.col("day") >= pl.col("entry")).drop("entry")
+    rows = entered.join_where(calendar, pl.col("day") >= pl.col("entry")).drop("entry")
     sold = _sold(sales if days is None else sales.filter(pl.col("day").is_in(days)))
     known = pl.when(pl.col("day_state") != "missing").then(pl.col("units").fill_null(0))
     return (
@@ -104,7 +108,7 @@ def _calendar(sales: pl.LazyFrame, holidays: pl.LazyFrame) -> pl.DataFrame:
     return every.with_columns(state.otherwise(pl.lit("missing")).alias("day_state"))
 
 
-def _affected(sales: lk.TableInput, holidays: lk.TableInput) -> frozenset[date] | None:
+def _affected(sales: lk.TableInput, holidays: lk.TableInput, entered: pl.DataFrame) -> frozenset[date] | None:
     """The days whose rows differ from those that were last computed; None: any day may."""
     if sales.changed is None or holidays.changed != frozenset():
         return None
@@ -112,7 +116,7 @@ def _affected(sales: lk.TableInput, holidays: lk.TableInput) -> frozenset[date] 
     if before is None or now is None or now < before:
         return None
     new = {before + timedelta(n) for n in range(1, (now - before).days + 1)}
-    return frozenset(sales.changed | new | _moved(entries(sales.former()), entries(sales.frame), now))
+    return frozenset(sales.changed | new | _moved(entries(sales.former()), entered, now))
 
 
 def _moved(before: pl.DataFrame, now: pl.DataFrame, last: date) -> set[date]:

@@ -30,10 +30,19 @@ def story(history: Story, tmp_path: Path) -> Iterator[Story]:
     told.instance.dispose()
 
 
+@pytest.fixture(scope="session")
+def untouched(tmp_path_factory: pytest.TempPathFactory) -> Story:
+    """A home of the small sample in which nothing has landed, its databases made. Only to be copied."""
+    story = Story(new_home(tmp_path_factory.mktemp("untouched") / "home"))
+    story.instance.get_runs_count()
+    story.instance.all_instigator_state()
+    return story
+
+
 @pytest.fixture
-def fresh(tmp_path: Path) -> Iterator[Story]:
+def fresh(untouched: Story, tmp_path: Path) -> Iterator[Story]:
     """A home of the small sample in which nothing has landed."""
-    told = Story(new_home(tmp_path / "home"))
+    told = copied(untouched.home, tmp_path / "home")
     yield told
     told.instance.dispose()
 

@@ -54,9 +54,7 @@ def tracked() -> list[Path]:
 
 def texts() -> list[tuple[str, str]]:
     """Tracked text files: name in the repository, and content."""
-    return [
-        (str(path.relative_to(ROOT)), path.read_text()) for path in tracked() if b"\0" not in path.read_bytes()[:8192]
-    ]
+    return [(str(path.relative_to(ROOT)), path.read_text()) for path in tracked() if b"\0" not in path.read_bytes()[:8192]]
 
 
 def contract(part_of_its_name: str) -> dict[str, list[str]]:
@@ -127,9 +125,7 @@ def test_no_module_has_a_name_that_says_nothing() -> None:
 
 
 def test_no_file_is_too_long_to_be_read_at_one_sitting() -> None:
-    lengths = {
-        name: text.count("\n") for name, text in texts() if name.endswith((".py", ".md", ".toml", ".yml", "file"))
-    }
+    lengths = {name: text.count("\n") for name, text in texts() if name.endswith((".py", ".md", ".toml", ".yml", "file"))}
     assert {name: lines for name, lines in lengths.items() if lines > 600} == {}
 
 

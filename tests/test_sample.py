@@ -84,9 +84,7 @@ def test_every_line_of_the_first_nine_days_of_december_2010_occurs_twice() -> No
 # ---- a sample home
 
 
-@pytest.mark.parametrize(
-    ("today", "last"), [(TODAY, LAST), (LAST, LAST - timedelta(weeks=1)), (date(2011, 12, 10), SAMPLE.last)]
-)
+@pytest.mark.parametrize(("today", "last"), [(TODAY, LAST), (LAST, LAST - timedelta(weeks=1)), (date(2011, 12, 10), SAMPLE.last)])
 def test_the_last_day_moves_by_whole_weeks_to_before_today(tmp_path: Path, today: date, last: date) -> None:
     home = Home(tmp_path)
     record = SAMPLE.create(home, "full", today)

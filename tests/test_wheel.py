@@ -93,7 +93,4 @@ def test_the_command_starts_outside_any_project(installed: Path, tmp_path: Path)
 def test_the_environment_holds_no_development_tool_and_nothing_of_this_project_but_the_library(installed: Path) -> None:
     packages = {path.name for path in installed.parent.glob("lib/python3*/site-packages/*")}
     assert {"lightkeeper", "dagster", "polars"} <= packages
-    assert (
-        packages & {"pytest", "hypothesis", "duckdb", "mypy", "assets", "sensors", "resources", "tests", "tools"}
-        == set()
-    )
+    assert packages & {"pytest", "hypothesis", "duckdb", "mypy", "assets", "sensors", "resources", "tests", "tools"} == set()

@@ -77,9 +77,7 @@ def test_a_difference_as_json_holds_old_and_new_side_by_side(run: Run) -> None:
     result = run("diff", "demand@0", "demand@1", "--key", "product", "--json")
     assert result.exit_code == 1
     changed = document(result)["changed"]
-    assert changed == [
-        {"old": {"product": "b", "units": 2.0, "price": 2.5}, "new": {"product": "b", "units": 3.0, "price": 2.5}}
-    ]
+    assert changed == [{"old": {"product": "b", "units": 2.0, "price": 2.5}, "new": {"product": "b", "units": 3.0, "price": 2.5}}]
 
 
 def test_only_the_first_rows_of_each_kind_are_shown(run: Run, lake: Lake) -> None:
@@ -105,9 +103,7 @@ def test_a_migration_makes_one_version_with_its_reason_and_the_old_one_stays(run
     result = run("migrate", "demand", *words, "--why", "units are whole")
     assert result.exit_code == 0
     assert "demand@2 is made; demand@1 stays readable" in result.stdout
-    made = pl.DataFrame(
-        {"product": ["b", "c", "d"], "sold": [3, None, 4], "note": pl.Series([None] * 3, dtype=pl.String)}
-    )
+    made = pl.DataFrame({"product": ["b", "c", "d"], "sold": [3, None, 4], "note": pl.Series([None] * 3, dtype=pl.String)})
     assert lake.read("demand").collect().sort("product").equals(made)
     assert lake.read("demand", 1).collect().sort("product").equals(NEW)
     assert lake.commit("demand@2").extra["why"] == "units are whole"
@@ -115,9 +111,7 @@ def test_a_migration_makes_one_version_with_its_reason_and_the_old_one_stays(run
 
 
 def test_a_dry_run_shows_old_and_new_schema_and_makes_nothing(run: Run, lake: Lake) -> None:
-    result = run(
-        "migrate", "demand", "--cast", "units=Int64", "--rename", "price=price_gbp", "--why", "try", "--dry-run"
-    )
+    result = run("migrate", "demand", "--cast", "units=Int64", "--rename", "price=price_gbp", "--why", "try", "--dry-run")
     assert ["price", "Float64", "price_gbp", "Float64"] in [line.split() for line in result.stdout.splitlines()]
     assert "Nothing was written." in result.stdout
     assert lake.version("demand").version == 1
@@ -155,9 +149,7 @@ def test_two_columns_may_swap_their_names(run: Run, lake: Lake) -> None:
         (["--drop", "units", "--cast", "units=Int64"], "to be dropped and to be changed"),
     ],
 )
-def test_a_migration_that_does_not_fit_is_refused_with_what_to_do(
-    run: Run, lake: Lake, words: list[str], said: str
-) -> None:
+def test_a_migration_that_does_not_fit_is_refused_with_what_to_do(run: Run, lake: Lake, words: list[str], said: str) -> None:
     found = run("migrate", "demand", *words, "--why", "try").exception
     assert isinstance(found, Refused)
     assert said in str(found)

@@ -108,10 +108,7 @@ def test_colours_are_for_terminals_alone_and_no_color_turns_them_off(home: str) 
 
 def test_the_home_option_goes_before_the_environment(home: str, tmp_path: Path) -> None:
     Home(tmp_path / "empty").create()
-    assert (
-        "No tables yet"
-        in lightkeeper_("table", "list", "--home", str(tmp_path / "empty"), LIGHTKEEPER_HOME=home).stdout
-    )
+    assert "No tables yet" in lightkeeper_("table", "list", "--home", str(tmp_path / "empty"), LIGHTKEEPER_HOME=home).stdout
 
 
 def test_a_terminal_that_knows_no_unicode_gets_question_marks_instead_of_an_error(home: str) -> None:
@@ -125,9 +122,7 @@ def test_a_reader_that_goes_away_causes_no_traceback(home: str, words: list[str]
     ours, theirs = os.pipe()
     os.close(ours)
     command = [sys.executable, "-c", START, *words]
-    result = subprocess.run(
-        command, stdout=theirs, stderr=subprocess.PIPE, check=False, env=environment(LIGHTKEEPER_HOME=home)
-    )
+    result = subprocess.run(command, stdout=theirs, stderr=subprocess.PIPE, check=False, env=environment(LIGHTKEEPER_HOME=home))
     os.close(theirs)
     assert result.stderr == b""
     assert result.returncode in {1, 141}
@@ -145,10 +140,7 @@ def test_what_nobody_expected_ends_in_a_sentence_and_a_code(home: str, raised: s
 
 @pytest.mark.parametrize("words", [["--help"], ["table", "diff", "--help"]])
 def test_the_start_imports_nothing_heavy(words: list[str]) -> None:
-    look = (
-        "import atexit, sys\n"
-        f"atexit.register(lambda: print([name for name in {HEAVY} if name in sys.modules], file=sys.stderr))"
-    )
+    look = f"import atexit, sys\natexit.register(lambda: print([name for name in {HEAVY} if name in sys.modules], file=sys.stderr))"
     assert lightkeeper_(*words, before=look).stderr == "[]\n"
 
 

@@ -48,9 +48,7 @@ class World:
         self.now = datetime(2026, 6, 11, tzinfo=UTC)
         self.home.create(HomeRecord("sample", "small", 700, FIRST, self.now))
         self.lake = Lake(self.home.lake, clock=self.tick)
-        self.holidays = self.lake.write(
-            "holidays", pl.DataFrame({"day": [FIRST], "closed": [True]}), stamp=stamp("holidays")
-        )
+        self.holidays = self.lake.write("holidays", pl.DataFrame({"day": [FIRST], "closed": [True]}), stamp=stamp("holidays"))
         self.first = self.land(*DAYS)
         self.demand(self.first)
         self.second = self.land(DAYS[3], quantity=7)
@@ -222,9 +220,7 @@ def test_values_that_json_has_no_word_for_come_as_text(run: Run, world: World) -
 
 
 def test_text_from_data_cannot_drive_the_terminal(run: Run, world: World) -> None:
-    world.lake.write(
-        "odd", pl.DataFrame({"te\x1b[2Jxt": ["\x1b[31mred", "[bold]plain[/bold]", "two\nlines", "\u202eturned"]})
-    )
+    world.lake.write("odd", pl.DataFrame({"te\x1b[2Jxt": ["\x1b[31mred", "[bold]plain[/bold]", "two\nlines", "\u202eturned"]}))
     said = run("show", "odd").stdout
     assert not {"\x1b", "\u202e"} & set(said)
     for shown in ("\\x1b[31mred", "[bold]plain[/bold]", "two\\nlines", "te\\x1b[2Jxt"):

@@ -276,9 +276,7 @@ def test_no_rows_are_parted_into_none_and_none() -> None:
 
 TEXTS = st.one_of(
     st.none(),
-    st.sampled_from(
-        ["", "0", "1", "2", "-1", "7", "1,000", "A", "AB", "a", "1.5", "x\ny", "NaN", "99999999999999999999"]
-    ),
+    st.sampled_from(["", "0", "1", "2", "-1", "7", "1,000", "A", "AB", "a", "1.5", "x\ny", "NaN", "99999999999999999999"]),
     st.text(max_size=4),
 )
 LINES = st.lists(st.tuples(TEXTS, TEXTS, TEXTS, TEXTS), max_size=12)
@@ -336,9 +334,7 @@ def test_every_row_is_accepted_or_rejected_for_what_it_broke_and_none_is_lost(
 
 
 @settings(max_examples=100, deadline=None)
-@given(
-    st.lists(st.tuples(st.integers(-(2**63), 2**63 - 1), st.floats(allow_nan=False, allow_infinity=False), st.dates()))
-)
+@given(st.lists(st.tuples(st.integers(-(2**63), 2**63 - 1), st.floats(allow_nan=False, allow_infinity=False), st.dates())))
 def test_values_written_as_text_are_read_back_exactly(values: list[tuple[int, float, date]]) -> None:
     class Three(dy.Schema):
         a = dy.Int64()
@@ -392,9 +388,7 @@ def test_a_frame_that_keeps_its_contract_comes_back_in_the_contracts_order() -> 
 
 
 def test_a_frame_that_breaks_its_contract_is_refused_with_row_rule_and_values() -> None:
-    with pytest.raises(
-        Refused, match=r"row 1 breaks product_is_given \(product='None', day='2024-01-01'\); 1 of 2 rows"
-    ):
+    with pytest.raises(Refused, match=r"row 1 breaks product_is_given \(product='None', day='2024-01-01'\); 1 of 2 rows"):
         check(frame(product=["a", None]), Keyed)
     with pytest.raises(Refused, match=r"row 0 breaks product_and_day_is_unique .*; 2 of 2 rows"):
         check(frame(product=["a", "a"]), Keyed)

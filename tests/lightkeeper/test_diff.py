@@ -33,8 +33,7 @@ def frame(rows: list[tuple[Any, ...]]) -> pl.DataFrame:
 def comparable(row: tuple[Any, ...]) -> tuple[Any, ...]:
     """A row whose parts compare as the platform compares them: NaN with NaN, -0.0 with 0.0."""
     return tuple(
-        "NaN" if isinstance(v, float) and math.isnan(v) else repr(v + 0.0) if isinstance(v, float) else repr(v)
-        for v in row
+        "NaN" if isinstance(v, float) and math.isnan(v) else repr(v + 0.0) if isinstance(v, float) else repr(v) for v in row
     )
 
 
@@ -57,9 +56,7 @@ def test_by_key_every_row_is_added_removed_changed_or_the_same_as_dicts_say(old:
     counts = zip(("n0", "more", "n"), map(sum, columns), strict=True)
     assert found.changed_columns == {name: count for name, count in counts if count}
     assert found.before.select("k0", "o0").equals(found.after.select("k0", "o0"))
-    assert bool(found) == (
-        Counter(map(comparable, map(sum_, old.items()))) != Counter(map(comparable, map(sum_, new.items())))
-    )
+    assert bool(found) == (Counter(map(comparable, map(sum_, old.items()))) != Counter(map(comparable, map(sum_, new.items()))))
 
 
 def sum_(item: tuple[tuple[Any, ...], tuple[Any, ...]]) -> tuple[Any, ...]:

@@ -74,7 +74,9 @@ def plainly(dear) -> pl.LazyFrame:  # noqa: ANN001 - an asset without annotation
 @dg.asset(partitions_def=DAYS, metadata=BY_DAY)
 def daily(context: dg.AssetExecutionContext) -> pl.DataFrame:
     start, end = context.partition_time_window
-    return pl.DataFrame({"day": [start.date() + timedelta(n) for n in range((end - start).days)]}).with_columns(x=pl.lit(1, pl.Int64))
+    return pl.DataFrame({"day": [start.date() + timedelta(n) for n in range((end - start).days)]}).with_columns(
+        x=pl.lit(1, pl.Int64)
+    )
 
 
 # ---- frames

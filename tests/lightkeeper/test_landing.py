@@ -170,9 +170,7 @@ def test_a_file_without_a_last_newline_names_its_last_record(put: Callable[..., 
         ('a,"b\rb",1\r\nc\rc,d,2\r\n', 3, "carriage return"),
     ],
 )
-def test_a_record_of_too_few_or_too_many_fields_is_named(
-    put: Callable[..., Path], body: str, row: int, why: str
-) -> None:
+def test_a_record_of_too_few_or_too_many_fields_is_named(put: Callable[..., Path], body: str, row: int, why: str) -> None:
     error = refusal(put(HEAD + body))
     assert (error.rule, error.row) == ("records_are_whole", row)
     assert why in error.why

@@ -99,7 +99,6 @@ def test_corrected_content_is_asked_for_and_so_is_the_correction_taken_back(stor
         (result,) = story.arrive()
         assert result.success
     assert ticks(story) == []
-    assert [one.rows for one in story.lake.history("sales")] == [68164] * 3 or len(story.lake.history("sales")) == 3
     hashes = [one.content_hash for one in story.lake.history("sales")]
     assert hashes[0] == hashes[2] != hashes[1]
 
@@ -175,10 +174,11 @@ def test_what_is_no_readable_file_does_not_stop_the_sensor(fresh: Story, day: da
     os.mkfifo(folder / f"sales-{day + timedelta(10)}.csv")
     (folder / f"sales-{day + timedelta(20)}.csv").symlink_to(folder / "nowhere.csv")
     put(fresh, day + timedelta(30))
-    results = fresh.arrive()
-    assert len(results) == 4
-    assert dict(fresh.files().select("rule", "state").iter_rows()) == {"file_is_a_file": "refused", None: "landed"}
-    assert ticks(fresh) == [] or [key[-2:] for key in ticks(fresh)] == []
+    asked = [request for _ in range(2) for request in fresh.tick()]
+    assert len(asked) == 4
+    assert not fresh.launch(asked[1]).success
+    assert fresh.files().select("rule", "state").rows() == [("file_is_a_file", "refused")]
+    assert ticks(fresh) == []
 
 
 def test_a_cursor_of_another_release_is_forgotten_and_nothing_lands_twice(story: Story) -> None:

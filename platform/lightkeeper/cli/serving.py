@@ -95,7 +95,8 @@ def _refuse_second(home: Home) -> None:
     running = [str(pid) for pid in recorded.values() if b"dagster" in _words_of(pid)]
     if running:
         raise LightkeeperError(
-            f"Servers of {home.root} run already, as processes {', '.join(running)}. Use them, or end them: kill {' '.join(running)}"
+            f"Servers of {home.root} run already, as processes {', '.join(running)}. "
+            f"Use them, or end them: kill {' '.join(running)}"
         )
 
 
