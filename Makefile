@@ -6,7 +6,7 @@ INPUTS := requirements.lock tests/independent/requirements.lock pyproject.toml t
 PYTEST := $(HERE)/python -m pytest -n $(JOBS) --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check bench nightly lock clean clean-home
+.PHONY: help setup peers run test check bench nightly lock clean clean-home
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1@/p' Makefile | awk -F@ '{ printf "make %-11s %s\n", $$1, $$2 }'
@@ -19,7 +19,10 @@ setup: ## make .venv from the lock; instant when nothing changed
 run: setup ## land the sample, build everything and serve Dagster's UI
 	@$(HERE)/lightkeeper up
 
-test: setup ## the test suite
+peers: setup
+	@$(HERE)/python tools/setup.py peers
+
+test: peers ## the test suite
 	$(PYTEST) -m "not nightly"
 
 check: setup ## format, lint, types, floors, locks and the rules of the house
@@ -35,7 +38,7 @@ check: setup ## format, lint, types, floors, locks and the rules of the house
 bench: setup ## ratios to bare scripts, kept in benchmarks/results
 	$(HERE)/python benchmarks/run.py
 
-nightly: setup ## the tests that take longer than the suite may
+nightly: peers ## the tests that take longer than the suite may
 	$(PYTEST) -m nightly || test $$? = 5 # 5: none is marked so
 
 lock: setup ## make the locks anew from pyproject.toml; UPGRADE=1 takes the newest releases

@@ -111,6 +111,13 @@ class Story:
         """The newest version of a table, as text."""
         return str(self.lake.version(table))
 
+    def shown(self, asset: str) -> dict[str, object]:
+        """What Dagster's UI shows of the last materialization of an asset."""
+        event = self.instance.get_latest_materialization_event(dg.AssetKey(asset))
+        assert event is not None
+        assert event.asset_materialization is not None
+        return {name: value.value for name, value in event.asset_materialization.metadata.items()}
+
     def changed_days(self, table: str, before: int) -> set[date]:
         """The days whose rows differ between a version and the newest one."""
         old, new = self.rows(table, before), self.rows(table)
@@ -138,9 +145,3 @@ def copied(home: lk.Home, folder: Path) -> Story:
 def line(day: date, *, code: str = "85123A", quantity: object = 6, price: object = 2.55, invoice: str = "536365") -> str:
     """One line of a sales file."""
     return f"{invoice},{code},WHITE LANTERN,{quantity},{day} 08:26:00,{price},United Kingdom\n"
-
-
-def metadata(result: dg.ExecuteInProcessResult, asset: str) -> dict[str, object]:
-    """What Dagster's UI shows of an asset's materialization in a run."""
-    (made,) = (one for one in result.get_asset_materialization_events() if one.asset_key == dg.AssetKey(asset))
-    return {name: value.value for name, value in made.materialization.metadata.items()}

@@ -1,6 +1,7 @@
 """Makes `.venv` from the lock: uv by pip, everything else by uv, each file checked against its hash.
 
-`make setup` calls it when something changed since the last time. Standard library only, for it runs before anything
+`make setup` calls it when something changed since the last time; with `peers` it makes the environment of what the tests
+measure the product against, which whoever only runs it does not need. Standard library only, for it runs before anything
 is installed. Which index is asked is the machine's own business: uv's settings are followed, or else pip's.
 """
 
@@ -24,12 +25,15 @@ UV_KNOWS = {f"UV_{name}" for name in ("CONFIG_FILE", "DEFAULT_INDEX", "FIND_LINK
 FROM_PIP = {"index-url": "UV_DEFAULT_INDEX", "cert": "SSL_CERT_FILE"}
 
 
-def main() -> int:
+def main(*words: str) -> int:
     """Everything that `make setup` does; 0, or 1 with what to do said on standard error."""
     why = _what_is_missing()
     if why:
         return _say_no(why)
     try:
+        if "peers" in words:
+            _install_peers()
+            return 0
         _make_environment()
         _install()
     except subprocess.CalledProcessError as failed:
@@ -108,7 +112,7 @@ def _pin_of(package: str, lock: str) -> str:
 
 
 def _install() -> None:
-    """The locked packages, the independent reader's own environment, and this project on top."""
+    """The locked packages, and this project on top."""
     environment = uv_environment()
     if not _holds(VENV, LOCK):
         print("make setup: packages of the lock, checked against their hashes", flush=True)
@@ -116,10 +120,17 @@ def _install() -> None:
         warming = _warm()
         _remember_metadata(environment)
         warming.wait()
-    if not _holds(PEER, PEER_LOCK):
-        _uv(environment, "venv", "--clear", "--python", VENV / "bin" / "python", PEER)
-        _sync(environment, PEER, PEER_LOCK)
     _uv(environment, "pip", "install", "--python", VENV, "--no-deps", "--no-build-isolation", "--offline", "-e", ROOT)
+
+
+def _install_peers() -> None:
+    """An independent reader of Delta and an object store, in an environment of their own."""
+    if _holds(PEER, PEER_LOCK):
+        return
+    environment = uv_environment()
+    print("make test: an independent Delta reader and an object store, for the tests alone", flush=True)
+    _uv(environment, "venv", "--clear", "--python", VENV / "bin" / "python", PEER)
+    _sync(environment, PEER, PEER_LOCK)
 
 
 def _holds(venv: Path, lock: Path) -> bool:
@@ -160,4 +171,4 @@ def _run(*words: str | Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(*sys.argv[1:]))

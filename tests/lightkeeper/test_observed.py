@@ -63,12 +63,12 @@ def test_a_table_of_somebody_else_is_read_at_the_version_of_the_runs_start_while
     assert lake.lineage("wet@0").nodes[0].uri == uri
 
 
-def test_an_observation_tells_the_version_and_where_it_stands(tmp_path: Path, lake: lk.Lake) -> None:
+def test_an_observation_tells_the_version_and_where_it_stands(tmp_path: Path) -> None:
     uri = weather(tmp_path, 1.0)
     weather(tmp_path, 2.0)
     observed = lk.observed_table(lk.DeltaSource("weather", uri), "Rain of the day.")
-    result = dg.observe([observed], resources={"io_manager": lk.LakeIOManager(root=lake.root)})
-    (told,) = result.get_asset_observation_events()
+    defs = dg.Definitions([observed], jobs=[dg.define_asset_job("look", "weather")])
+    (told,) = defs.resolve_job_def("look").execute_in_process().get_asset_observation_events()
     observation = told.asset_observation_data.asset_observation
     assert (observation.metadata["table version"].value, observation.metadata["dagster/uri"].value) == ("weather@1", uri)
     assert observation.tags["dagster/data_version"] == "1"

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 
-import dagster as dg
+import lightkeeper as lk
 import polars as pl
 import pytest
 from lightkeeper.orchestrate.landing import landing_assets
@@ -103,19 +104,8 @@ def test_the_whole_history_landed_in_one_run(history: Story) -> None:
     assert set(history.files()["run_id"]) == {made.run_id}
 
 
-def assets() -> list[dg.AssetsDefinition]:
-    return [*TABLES, *(landing_assets(one, _home(), date(2026, 1, 1)) for one in LANDINGS), *model_assets(MODEL)]
-
-
-def _home():  # noqa: ANN202 - a home that is never opened
-    from pathlib import Path
-
-    import lightkeeper as lk
-
-    return lk.Home(Path("nowhere"))
-
-
-SPECS = {spec.key.to_user_string(): spec for one in assets() for spec in one.specs}
+LANDED = [landing_assets(one, lk.Home(Path("nowhere")), date(2026, 1, 1)) for one in LANDINGS]
+SPECS = {spec.key.to_user_string(): spec for one in [*TABLES, *LANDED, *model_assets(MODEL)] for spec in one.specs}
 
 
 @pytest.mark.parametrize("name", sorted(KEPT))
@@ -133,6 +123,27 @@ def test_each_asset_has_an_owner_a_group_kinds_a_description_a_code_version_and_
 def test_the_column_schema_in_the_ui_is_that_of_the_table(history: Story) -> None:
     told = {name: [column.name for column in spec.metadata["dagster/column_schema"].columns] for name, spec in SPECS.items()}
     assert {name: set(columns) for name, columns in told.items()} == {name: set(history.rows(name).columns) for name in SPECS}
+
+
+@pytest.mark.parametrize("name", sorted(KEPT))
+def test_each_materialization_shows_version_inputs_rows_bytes_schema_and_the_command(name: str, history: Story) -> None:
+    said, made = history.shown(name), history.lake.history(name)[0]
+    assert (said["table version"], said["dagster/row_count"]) == (str(made.version), made.rows)
+    assert set(str(said["inputs"]).split(", ")) == (INPUTS.get(name) or {"none"})
+    assert said["bytes written"] == made.bytes_written > 0
+    assert said["show"] == f"`lightkeeper table show {name}@0`"
+    assert said["dagster/column_schema"] == SPECS[name].metadata["dagster/column_schema"]
+    assert ("dagster/column_lineage" in said) == (name in {"daily_demand", "demand_features"})
+
+
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [("demand_model", "what it learnt from"), ("demand_forecast", "forecast"), ("daily_demand", "units a day")],
+)
+def test_models_and_headline_tables_carry_a_picture_that_shows_inline(name: str, label: str, history: Story) -> None:
+    picture = str(history.shown(name)[label])
+    assert "data:image/svg" in picture
+    assert len(picture) < 1_000
 
 
 def test_column_lineage_leads_to_columns_that_exist() -> None:

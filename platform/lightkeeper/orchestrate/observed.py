@@ -1,5 +1,6 @@
 """Other people's data as assets: observed where they stand and pinned, or copied with what landed recorded."""
 
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,6 @@ def observed_table(source: DeltaSource, description: str = "", group_name: str =
     told = description or f"A Delta table at {source.uri}."
     spec = dg.AssetSpec(source.name, group_name=group_name, kinds={"deltalake"}, description=told)
 
-    @dg.multi_observable_source_asset(name=f"observe_{source.name}", specs=[spec])  # type: ignore[untyped-decorator]
     def observe() -> Iterator[dg.ObserveResult]:
         newest = source.newest()
         yield dg.ObserveResult(
@@ -31,7 +31,9 @@ def observed_table(source: DeltaSource, description: str = "", group_name: str =
             metadata={"table version": str(newest.version), "dagster/uri": source.uri},
         )
 
-    made: dg.AssetsDefinition = observe
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.BetaWarning)  # Dagster calls it so; the release is pinned
+        made: dg.AssetsDefinition = dg.multi_observable_source_asset(name=f"observe_{source.name}", specs=[spec])(observe)
     return made
 
 
