@@ -1,8 +1,8 @@
 """The code location: what exists, with what, and when. Dagster loads `defs` through workspace.yaml."""
 
 import dagster as dg
-import lightkeeper as lk
 
+import lightkeeper as lk
 from assets import LANDINGS, MODELS, TABLES
 from resources import HOME, RESOURCES
 from sensors import SENSORS

@@ -4,9 +4,9 @@ from datetime import date, timedelta
 
 import dagster as dg
 import dataframely as dy
-import lightkeeper as lk
 import polars as pl
 
+import lightkeeper as lk
 from assets.contracts import is_product
 
 DAYS_SOLD_TO_ENTER = 100  # a product enters the panel on the day on which it has sold on so many different days, and stays

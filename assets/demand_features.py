@@ -4,9 +4,9 @@ from datetime import date, timedelta
 
 import dagster as dg
 import dataframely as dy
-import lightkeeper as lk
 import polars as pl
 
+import lightkeeper as lk
 from assets.daily_demand import DAYS_SOLD_TO_ENTER, SATURDAY
 
 HORIZON = 28  # days; every feature of a day is known so long before it

@@ -1,8 +1,8 @@
 """What lands: the sales lines of each day, and the holidays of the calendar that they follow."""
 
 import dagster as dg
-import lightkeeper as lk
 
+import lightkeeper as lk
 from assets.contracts import Holiday, Sale
 
 sales = lk.Landing(

@@ -15,11 +15,11 @@ from functools import cache
 from pathlib import Path
 
 import polars as pl
+
+from assets.contracts import is_product
 from lightkeeper.errors import Refused, StorageFailed
 from lightkeeper.home import Home, HomeRecord
 from lightkeeper.lake.landing import part_of
-
-from assets.contracts import is_product
 
 __all__ = ["SAMPLE", "OnlineRetail", "Released"]
 

@@ -84,9 +84,8 @@ def _row(
 
 def _files(folder: Path, size: str) -> None:
     """A home in which every day of the sample lies as a file and nothing has landed."""
-    from lightkeeper.home import Home
-
     from assets.sample import SAMPLE
+    from lightkeeper.home import Home
 
     home = Home(folder)
     SAMPLE.create(home, size, TODAY)
@@ -114,6 +113,7 @@ def _environment() -> dict[str, str]:
 def _agree(place: Path, turn: int) -> None:
     """Raises when the two chains differ in a landed line, in what was rejected or in a forecast."""
     import polars as pl
+
     from lightkeeper.lake.table import Lake
 
     lake, bare = Lake(place / f"{turn}" / "ours" / "lake"), place / f"{turn}" / "bare" / "bare"

@@ -147,6 +147,7 @@ def _child(what: str, panel: Path) -> None:
 def _ours(case: str, folder: Path) -> Make:
     import polars as pl
     import pyarrow as pa  # noqa: F401 - so that its import is not measured
+
     from lightkeeper.measure.panel import Lag, Roll, features, in_parts, reach
 
     declared: dict[str, Lag | Roll] = {f"lag{lag}": Lag("units", lag) for lag in LAGS}

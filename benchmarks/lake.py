@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 from deltalake import DeltaTable
+
 from lightkeeper.lake.files import write_file
 from lightkeeper.lake.gateway import Transaction, commit, live_files
 from lightkeeper.lake.table import Lake

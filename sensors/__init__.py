@@ -1,7 +1,6 @@
 """When to act. Each sensor reads what is recorded and asks for a run; it computes nothing and writes no table."""
 
 import lightkeeper as lk
-
 from assets import LANDINGS, MODELS
 from resources import HOME, RESOURCES
 

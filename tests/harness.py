@@ -9,14 +9,14 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
-import lightkeeper as lk
 import polars as pl
+
+import lightkeeper as lk
+from assets import LANDINGS, MODELS, TABLES
+from assets.sample import SAMPLE
 from lightkeeper.lake.table import Lake
 from lightkeeper.orchestrate.landing import Landing, files_ledger
 from lightkeeper.orchestrate.running import DAGSTER_YAML, Ran, landed, materialize, others, refreshed
-
-from assets import LANDINGS, MODELS, TABLES
-from assets.sample import SAMPLE
 
 HEADER = "invoice,stock_code,description,quantity,invoiced_at,price_gbp,country\n"
 TODAY = date(2026, 11, 22)

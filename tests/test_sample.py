@@ -11,13 +11,13 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+
+from assets.contracts import Holiday, Sale, is_product
+from assets.sample import SAMPLE, Released
 from lightkeeper.errors import Refused, StorageFailed
 from lightkeeper.home import Home
 from lightkeeper.lake.landing import Admitted, CsvFormat, admit, read_files, scan
 from lightkeeper.measure.contract import columns, empty, known_ahead
-
-from assets.contracts import Holiday, Sale, is_product
-from assets.sample import SAMPLE, Released
 
 TODAY = date(2026, 11, 22)
 WEEKS = 780

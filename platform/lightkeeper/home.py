@@ -290,6 +290,4 @@ def _write_durably(path: Path, text: str) -> None:
     except OSError as error:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
-        raise StorageFailed(
-            f"{path} could not be written: {error}. It holds all of the old text or of the new."
-        ) from error
+        raise StorageFailed(f"{path} could not be written: {error}. It holds all of the old text or of the new.") from error

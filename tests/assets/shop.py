@@ -8,8 +8,9 @@ from datetime import date, datetime, timedelta
 from importlib import import_module
 from pathlib import Path
 
-import lightkeeper as lk
 import polars as pl
+
+import lightkeeper as lk
 
 FIRST = date(2024, 12, 30)  # a Monday
 demand, ahead = import_module("assets.daily_demand"), import_module("assets.demand_features")

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from lightkeeper.errors import Refused
-from lightkeeper.measure.contract import known_ahead
 from polars.testing import assert_frame_equal
 
 from assets import MODELS
+from lightkeeper.errors import Refused
+from lightkeeper.measure.contract import known_ahead
 from tests.assets.shop import FIRST, Shop, ahead, demand
 
 DAYS, LAST = 480, FIRST + timedelta(479)

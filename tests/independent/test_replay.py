@@ -11,8 +11,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
-from lightkeeper.lake.table import Lake
 
+from lightkeeper.lake.table import Lake
 from tests.independent import replay
 from tests.lightkeeper.histories import Step, histories, play
 

@@ -8,6 +8,7 @@ from datetime import date, timedelta
 
 import polars as pl
 from hypothesis import strategies as st
+
 from lightkeeper.lake.table import Lake
 from lightkeeper.values import TableVersion
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date, timedelta
 
 import polars as pl
+
 from lightkeeper.models.model import Model
 
 FIRST, KNOWN, AHEAD = date(2026, 1, 5), 60, 7

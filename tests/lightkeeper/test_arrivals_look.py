@@ -9,6 +9,7 @@ from datetime import date, timedelta
 
 import polars as pl
 import pytest
+
 from lightkeeper.lake.landing import Arrival
 from lightkeeper.orchestrate.looks import ATTEMPTS, Cursor, Wanted, look
 

@@ -11,12 +11,13 @@ from typing import Any
 
 import polars as pl
 import pytest
+from typer.testing import CliRunner, Result
+
 from lightkeeper.cli import app
 from lightkeeper.cli.difference import Migration
 from lightkeeper.errors import Refused, SchemaChanged, TypeRefused
 from lightkeeper.home import Home
 from lightkeeper.lake.table import Lake
-from typer.testing import CliRunner, Result
 
 OLD = pl.DataFrame({"product": ["a", "b", "c"], "units": [1.0, 2.0, None], "price": [1.25, 2.5, 4.0]})
 NEW = pl.DataFrame({"product": ["b", "c", "d"], "units": [3.0, None, 4.0], "price": [2.5, 4.0, 8.0]})

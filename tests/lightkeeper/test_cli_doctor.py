@@ -10,8 +10,9 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import lightkeeper
 import pytest
+
+import lightkeeper
 from lightkeeper.cli import doctor
 from lightkeeper.cli.doctor import Finding, requirements, satisfies
 from lightkeeper.home import Home, HomeRecord

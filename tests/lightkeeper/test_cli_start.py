@@ -9,9 +9,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import lightkeeper
 import polars as pl
 import pytest
+
+import lightkeeper
 from lightkeeper.home import Home
 from lightkeeper.lake.table import Lake
 

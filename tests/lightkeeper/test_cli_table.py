@@ -13,12 +13,13 @@ from typing import Any
 import polars as pl
 import pytest
 from deltalake import write_deltalake
+from typer.testing import CliRunner, Result
+
 from lightkeeper.cli import app
 from lightkeeper.errors import NoSuchTable, NoSuchVersion, Refused
 from lightkeeper.home import Home, HomeRecord
 from lightkeeper.lake.table import Lake
 from lightkeeper.values import Input, LandedFile, Stamp, TableVersion
-from typer.testing import CliRunner, Result
 
 FIRST = date(2026, 6, 1)
 DAYS = [FIRST + timedelta(n) for n in range(10)]

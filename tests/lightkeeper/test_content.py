@@ -15,6 +15,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from lightkeeper.errors import TypeRefused
 from lightkeeper.measure import content
 from lightkeeper.measure.content import Sums, digest, sums

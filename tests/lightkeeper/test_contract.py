@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+
 from lightkeeper.errors import BadDeclaration, Refused
 from lightkeeper.measure.contract import (
     ColumnNote,

@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from lightkeeper.errors import Refused
 from lightkeeper.measure.diff import diff
 

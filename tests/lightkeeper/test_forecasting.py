@@ -9,12 +9,12 @@ from datetime import UTC, datetime, timedelta
 import lightgbm
 import polars as pl
 import pytest
+
 from lightkeeper.errors import Refused
 from lightkeeper.models.forecasting import forecast
 from lightkeeper.models.model import Model
 from lightkeeper.models.registry import Trained, newest, version_row
 from lightkeeper.models.training import matrix, train, training_frame
-
 from tests.lightkeeper.lamps import AHEAD, LAMPS, LAST, table
 
 

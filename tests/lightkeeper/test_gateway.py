@@ -14,6 +14,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+
 from lightkeeper.errors import Conflict, StorageFailed
 from lightkeeper.lake import gateway
 from lightkeeper.lake.table import Lake

@@ -12,6 +12,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
+
 from lightkeeper import home as module
 from lightkeeper.errors import HomeBusy, LightkeeperError, Refused, StorageFailed
 from lightkeeper.home import FORMAT, Home, HomeRecord

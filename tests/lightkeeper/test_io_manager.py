@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-import lightkeeper as lk
 import polars as pl
 import pytest
+
+import lightkeeper as lk
 from lightkeeper.home import HomeRecord
 from lightkeeper.orchestrate.code import git_state
 
@@ -231,9 +232,12 @@ def test_partitions_that_are_no_whole_days_are_refused_and_nothing_is_replaced(
     assert days_of(lake, "apart") == [(MONDAY, 1)]
 
 
-@pytest.mark.parametrize("day", ["2026-02-01", "2226-03-02"])
-def test_a_day_that_is_no_partition_yet_or_was_never_one_writes_nothing(day: str, lake: lk.Lake) -> None:
-    assert not run(lake, daily, tags={_FIRST: day, _LAST: day}).success
+@pytest.mark.parametrize(
+    ("day", "said"),
+    [("2026-02-01", "before the partitions definition start"), ("2226-03-02", "not among those declared, or lie in the future")],
+)
+def test_a_day_that_is_no_partition_yet_or_was_never_one_writes_nothing(day: str, said: str, lake: lk.Lake) -> None:
+    assert said in why(run(lake, daily, tags={_FIRST: day, _LAST: day}))
     assert lake.tables() == []
 
 
@@ -258,39 +262,43 @@ def test_rows_of_another_day_than_the_partition_are_refused(lake: lk.Lake) -> No
 
 
 def test_two_runs_that_write_disjoint_days_of_one_table_at_once_both_land(lake: lk.Lake) -> None:
-    results = at_once(lake, lambda: MONDAY, lambda: MONDAY + timedelta(1))
+    results = at_once(lake, MONDAY, MONDAY + timedelta(1))
     assert [one.success for one in results] == [True, True]
     assert [day for day, _ in days_of(lake, "contested")] == [MONDAY, MONDAY + timedelta(1)]
 
 
-def test_of_two_runs_that_overwrite_one_table_at_once_one_is_told_to_run_again(lake: lk.Lake) -> None:
-    results = at_once(lake, lambda: None, lambda: None)
-    (loser,) = (one for one in results if not one.success)
-    assert "lightkeeper.errors.Conflict: contested@" in why(loser)
-    assert "Nothing was written: run it again, from contested@" in why(loser)
-    assert len(lake.history("contested")) == 2
+@pytest.mark.parametrize("day", [None, MONDAY])
+def test_of_two_runs_that_overwrite_the_same_at_once_the_second_is_told_to_run_again(day: date | None, lake: lk.Lake) -> None:
+    first, second = at_once(lake, day, day)
+    assert first.success
+    assert f"lightkeeper.errors.Conflict: contested@1 was committed by run {first.run_id}" in why(second)
+    assert "Nothing was written: run it again, from contested@1" in why(second)
+    assert days_of(lake, "contested") == [(MONDAY, 1)]
 
 
-def at_once(lake: lk.Lake, *days: Any) -> list[dg.ExecuteInProcessResult]:
-    """Two runs that both started before either wrote; each replaces its day, or the whole table."""
+def at_once(lake: lk.Lake, *days: date | None) -> list[dg.ExecuteInProcessResult]:
+    """Two runs that both started before either wrote; each replaces its day, or the whole table. The first writes first."""
     lake.write("contested", pl.DataFrame({"day": [MONDAY], "x": [0]}), by="day")
-    started, results = threading.Barrier(2, timeout=60), []
+    started, written = threading.Barrier(2, timeout=60), threading.Event()
+    results: dict[int, dg.ExecuteInProcessResult] = {}
 
     def one(number: int, day: date | None) -> None:
         @dg.asset(metadata=BY_DAY)
         def contested() -> lk.TableOutput:
             started.wait()
+            assert number == 1 or written.wait(60)
             frame = pl.DataFrame({"day": [day or MONDAY], "x": [number]})
             return lk.TableOutput(frame, days=None if day is None else frozenset({day}))
 
-        results.append(run(lake, contested))
+        results[number] = run(lake, contested)
+        written.set()
 
-    threads = [threading.Thread(target=one, args=(n + 1, day())) for n, day in enumerate(days)]
+    threads = [threading.Thread(target=one, args=(number, day)) for number, day in enumerate(days, 1)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    return results
+    return [results[1], results[2]]
 
 
 # ---- what is recorded and shown
@@ -378,8 +386,11 @@ def recorded(lake: lk.Lake, rows: int) -> tuple[str | None, bool | None]:
     return made.git_commit, made.git_dirty
 
 
-def test_the_commit_of_the_project_is_recorded_and_whether_its_tree_was_dirty(lake: lk.Lake, project: Path) -> None:
+def test_the_commit_of_the_project_is_recorded_and_whether_its_tree_was_dirty(
+    lake: lk.Lake, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     head = git(project, "rev-parse", "HEAD")
+    monkeypatch.setenv("GIT_DIR", str(project / "of another repository"))  # as in a hook of it
     assert recorded(lake, 1) == (head, False)
     (project / "data.csv").write_text("of no concern\n")
     assert recorded(lake, 2) == (head, False)
@@ -392,7 +403,6 @@ def test_the_commit_of_the_project_is_recorded_and_whether_its_tree_was_dirty(la
 
 def test_a_project_outside_git_records_none(lake: lk.Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("GIT_DIR", str(tmp_path / "of another repository"))
     assert recorded(lake, 1) == (None, None)
 
 

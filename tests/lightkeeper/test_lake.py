@@ -10,11 +10,11 @@ from pathlib import Path
 import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
+
 from lightkeeper.errors import BadName, NoSuchTable, NoSuchVersion, Refused, SchemaChanged, TableVersionGone
 from lightkeeper.lake.table import Lake
 from lightkeeper.measure.content import digest, sums
 from lightkeeper.values import Stamp, TableVersion
-
 from tests.lightkeeper.histories import Step, frame, histories, play, rows_of
 
 JAN = [date(2026, 1, n) for n in range(1, 31)]

@@ -15,6 +15,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from lightkeeper.errors import BadDeclaration, FileRefused, Refused
 from lightkeeper.lake import csv_file
 from lightkeeper.lake.landing import (

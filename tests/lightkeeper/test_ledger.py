@@ -7,6 +7,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+
 from lightkeeper.errors import TypeRefused
 from lightkeeper.lake.ledger import Ledger
 from lightkeeper.lake.storage import LocalStore

@@ -8,6 +8,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 from deltalake import DeltaTable, write_deltalake
+
 from lightkeeper.errors import NoSuchTable, NoSuchVersion
 from lightkeeper.lake.lineage import KEEP_EVERY_VERSION, Node
 from lightkeeper.lake.table import Lake

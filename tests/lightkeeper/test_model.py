@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+
 from lightkeeper.errors import BadDeclaration
 from lightkeeper.models.model import DEFAULTS, Model
-
 from tests.lightkeeper.lamps import LAMPS
 
 WRONG: list[tuple[dict[str, Any], str]] = [

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+
 from lightkeeper.errors import Conflict, NoSuchTable, NoSuchVersion, StorageFailed, TableVersionGone
 from lightkeeper.lake.storage import ObjectStore
 from lightkeeper.lake.table import Lake

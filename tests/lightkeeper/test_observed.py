@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-import lightkeeper as lk
 import polars as pl
 import pytest
 from deltalake import write_deltalake
+
+import lightkeeper as lk
 from lightkeeper.orchestrate import io_manager
 
 WEATHER = pl.DataFrame({"city": ["Hull", "York"], "rain_mm": [4.0, 1.0]})

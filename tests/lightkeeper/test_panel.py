@@ -7,10 +7,11 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
+
 from lightkeeper.errors import BadDeclaration, Refused
 from lightkeeper.measure import rolling
 from lightkeeper.measure.panel import Lag, Roll, complete, extended, features, in_parts, reach, touched
-from polars.testing import assert_frame_equal
 
 FIRST = date(2010, 1, 1)
 WHOLE = st.none() | st.integers(-1000, 1000)

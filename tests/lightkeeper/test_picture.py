@@ -7,6 +7,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from lightkeeper.errors import Refused
 from lightkeeper.measure.picture import markdown, trend
 

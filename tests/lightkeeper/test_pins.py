@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
-import lightkeeper as lk
 import polars as pl
 import pytest
 from deltalake import write_deltalake
+
+import lightkeeper as lk
 from lightkeeper.errors import NoSuchTable
 from lightkeeper.orchestrate.pins import RunPins
 from lightkeeper.values import Input, TableVersion

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+
 from lightkeeper.errors import LightkeeperError, Refused
 from lightkeeper.lake.table import Lake
 from lightkeeper.models.registry import ROW, newest, same_as_newest, version_row
 from lightkeeper.models.training import Artifact, train, training_frame
 from lightkeeper.values import ModelVersion, TableVersion
-
 from tests.lightkeeper.lamps import FIRST, LAMPS, LAST, table
 
 NOW = datetime(2026, 3, 6, tzinfo=UTC)

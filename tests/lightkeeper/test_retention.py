@@ -9,6 +9,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
+
 from lightkeeper.errors import Refused, SchemaChanged, StorageFailed
 from lightkeeper.lake.retention import KEEP_EVERYTHING, effective_retention_days, verify_retention
 from lightkeeper.lake.table import Lake

@@ -7,9 +7,10 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from lightkeeper.orchestrate.running import _cheap_events
 from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
+
+from lightkeeper.orchestrate.running import _cheap_events
 
 EVENTS = importlib.import_module("dagster._core.storage.event_log.sqlite.sqlite_event_log")
 

@@ -13,6 +13,7 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from lightkeeper.errors import LightkeeperError, SchemaChanged, TypeRefused
 from lightkeeper.lake.schema import conform, delta_schema, frame_schema, plan, stored_type
 from lightkeeper.lake.table import Lake

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import dagster as dg
 import dataframely as dy
-import lightkeeper as lk
 import polars as pl
 import pytest
+
+import lightkeeper as lk
 from lightkeeper.orchestrate.shown import about, picture, shown
 from lightkeeper.values import Input, LandedFile, TableVersion
 

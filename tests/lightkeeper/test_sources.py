@@ -9,6 +9,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 from deltalake import DeltaTable, write_deltalake
+
 from lightkeeper.errors import BadDeclaration, BadName, FileRefused, LightkeeperError, NoSuchTable, NoSuchVersion, Refused
 from lightkeeper.lake.sources import DeltaSource, read_folder, read_query
 from lightkeeper.lake.table import Lake

@@ -10,6 +10,7 @@ from io import BytesIO
 from pathlib import Path
 
 import pytest
+
 from lightkeeper.errors import StorageFailed
 from lightkeeper.lake import storage
 from lightkeeper.lake.storage import Fill, LocalStore, ObjectStore, open_store

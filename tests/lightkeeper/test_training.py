@@ -12,10 +12,10 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+
 from lightkeeper.errors import Refused
 from lightkeeper.lake.table import Lake
 from lightkeeper.models.training import matrix, train, training_frame
-
 from tests.lightkeeper.lamps import FIRST, LAMPS, LAST, table
 
 ROOT = Path(__file__).resolve().parents[2]

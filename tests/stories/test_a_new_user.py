@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-import lightkeeper as lk
 import pytest
 
+import lightkeeper as lk
 from assets.sample import SAMPLE
 from tests.test_docs import blocks
 

@@ -7,13 +7,13 @@ import json
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-import lightkeeper as lk
 import polars as pl
 import pytest
+
+import lightkeeper as lk
+from assets import LANDINGS, MODELS, TABLES
 from lightkeeper.orchestrate.landing import landing_assets
 from lightkeeper.orchestrate.model_assets import model_assets
-
-from assets import LANDINGS, MODELS, TABLES
 from tests.harness import Story
 
 (MODEL,) = MODELS

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+
 from lightkeeper.errors import Conflict, SchemaChanged
 from lightkeeper.lake.table import Lake
 from lightkeeper.values import LandedFile, Stamp, TableVersion

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from lightkeeper.orchestrate.running import RunFailed
 
 from assets import LANDINGS
 from assets.contracts import Sale
 from assets.sample import SAMPLE
+from lightkeeper.orchestrate.running import RunFailed
 from tests.harness import HEADER, Story, copied, line
 
 RULES = {"invoice_is_six_digits", "quantity_is_not_zero", "quantity_is_plausible", "price_is_positive", "price_is_plausible"}

@@ -93,9 +93,7 @@ def scan(folder: Path, ignore: Sequence[str] = IGNORED) -> list[Arrival]:
         with os.scandir(folder) as entries:
             found = [_arrival(entry) for entry in entries if not is_ignored(entry.name, ignore)]
     except OSError as error:
-        raise Refused(
-            f"The landing folder {folder} cannot be listed: {error.strerror}. Make it, or mend it."
-        ) from error
+        raise Refused(f"The landing folder {folder} cannot be listed: {error.strerror}. Make it, or mend it.") from error
     return sorted((one for one in found if one is not None), key=lambda one: one.name)
 
 
@@ -124,9 +122,7 @@ def read_files(paths: Iterable[Path], form: CsvFormat) -> Landed:
     return Landed(raw, tuple(file for _, file in read), tuple(refused))
 
 
-def admit(
-    landed: Landed, schema: type[dy.Schema], day: str | None = None, keep: tuple[str, ...] = ("file", "row")
-) -> Admitted:
+def admit(landed: Landed, schema: type[dy.Schema], day: str | None = None, keep: tuple[str, ...] = ("file", "row")) -> Admitted:
     """Parts the rows by a contract, and refuses a file of which more than half break one rule on a value's form.
 
     Args:

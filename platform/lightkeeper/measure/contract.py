@@ -191,9 +191,7 @@ def _types(schema: Schema) -> dict[str, pl.DataType]:
 def _parents(schema: Schema, name: str, found: object) -> tuple[str, ...]:
     parents = tuple(found) if isinstance(found, tuple | list) else ()
     if not parents or not all(isinstance(one, str) and one.count(".") == 1 for one in parents):
-        raise BadDeclaration(
-            f'{schema.__name__}.{name} is declared as made from {found!r}: write it like ("daily_demand.units",).'
-        )
+        raise BadDeclaration(f'{schema.__name__}.{name} is declared as made from {found!r}: write it like ("daily_demand.units",).')
     return parents
 
 
@@ -262,9 +260,7 @@ def _numbered(schema: Schema) -> Schema:
 def _broken(typed: pl.DataFrame, schema: Schema) -> pl.DataFrame:
     """Every break of the contract's own rules in `typed`, which has a row number."""
     details = _numbered(schema).filter(typed).failure.details()
-    return _together(
-        _breaks(details.filter(pl.col(rule) == "invalid")[_NUMBER], _fact(schema, rule)) for rule in _judged(schema)
-    )
+    return _together(_breaks(details.filter(pl.col(rule) == "invalid")[_NUMBER], _fact(schema, rule)) for rule in _judged(schema))
 
 
 def _without_unread(broken: pl.DataFrame, unread: pl.DataFrame, schema: Schema) -> pl.DataFrame:
@@ -272,10 +268,7 @@ def _without_unread(broken: pl.DataFrame, unread: pl.DataFrame, schema: Schema) 
     known = unread.with_row_index(_NUMBER).filter(pl.any_horizontal(unread.columns))
     beside = broken.join(known, on=_NUMBER)
     need = {rule: [name for name in names if name in unread.columns] for rule, names in rules(schema).items()}
-    kept = [
-        beside.filter((pl.col(RULE) == rule) & ~pl.any_horizontal(pl.lit(value=False), *names))
-        for rule, names in need.items()
-    ]
+    kept = [beside.filter((pl.col(RULE) == rule) & ~pl.any_horizontal(pl.lit(value=False), *names)) for rule, names in need.items()]
     return _together(one.select(_NUMBER, RULE) for one in kept)
 
 

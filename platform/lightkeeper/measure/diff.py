@@ -114,9 +114,7 @@ def _assert_key(key: tuple[str, ...], was: Types, now: Types, types: Types) -> N
             if name not in columns:
                 raise Refused(f"The {side} rows have no column {name!r} to be a key. There are: {', '.join(columns)}.")
         if name not in types:
-            raise Refused(
-                f"Column {name!r} is {was[name]} in the old rows and {now[name]} in the new: it cannot be a key."
-            )
+            raise Refused(f"Column {name!r} is {was[name]} in the old rows and {now[name]} in the new: it cannot be a key.")
         if types[name].is_nested():
             raise Refused(f"Column {name!r} is {types[name]}: a key is made of plain values, no lists and no structs.")
 

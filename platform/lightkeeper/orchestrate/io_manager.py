@@ -266,7 +266,7 @@ def _window_days(context: dg.OutputContext) -> Iterable[date]:
             f"asset {asset}: a {type(partitions).__name__} has no days of its own, so that writing one partition would replace "
             "others. Partition by days and keep the rest as columns, or give an lk.TableOutput that says which days."
         )
-    if not context.step_context.partition_time_window or not context.asset_partition_keys:
+    if not context.asset_partition_keys:
         raise BadDeclaration(f"asset {asset}: the run's partitions are not among those declared, or lie in the future.")
     start, end = context.asset_partitions_time_window
     days = [start.date() + timedelta(n) for n in range((end.date() - start.date()).days)]

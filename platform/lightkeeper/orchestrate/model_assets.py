@@ -1,6 +1,5 @@
 """The assets that a declared model becomes: `<name>_model` and `<name>_forecast`. It trains and forecasts nothing itself."""
 
-
 import dagster as dg
 import polars as pl
 

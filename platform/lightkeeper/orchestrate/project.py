@@ -23,9 +23,7 @@ __all__ = ["definitions", "first_day", "project", "resources"]
 _EARLIEST = date(2024, 1, 1)  # of the partitions, while no file says otherwise
 
 
-def definitions(
-    models: Sequence[Model] = (), landings: Sequence[Landing] = (), home: Home | None = None
-) -> dg.Definitions:
+def definitions(models: Sequence[Model] = (), landings: Sequence[Landing] = (), home: Home | None = None) -> dg.Definitions:
     """The assets of declared models and landings, to merge into a project whose `io_manager` is an `lk.LakeIOManager`.
 
     Landings need the home whose landing folder they read.
