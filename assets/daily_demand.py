@@ -51,12 +51,15 @@ def daily_demand(sales: lk.TableInput, holidays: lk.TableInput) -> lk.TableOutpu
     entered = entries(sales.frame)
     days = _affected(sales, holidays, entered)
     frame = panel(sales.frame, holidays.frame, days, entered)
-    totals = frame.group_by("day").agg(pl.col("units").sum()).sort("day")["units"].to_list()
-    metadata = {
-        "days computed": frame["day"].n_unique(),
-        **({"units a day": lk.picture(totals)} if days is None else {}),
-    }
+    metadata = {"days computed": frame["day"].n_unique(), "pieces a day": lk.picture(_recent(sales.frame), "the last 13 weeks")}
     return lk.TableOutput(lk.check(frame, DailyDemand), days=days, metadata=metadata)
+
+
+def _recent(sales: pl.LazyFrame) -> list[float | None]:
+    """Pieces of all products on each landed day of the last 13 weeks."""
+    last = pl.col("day") > pl.col("day").max() - timedelta(91)
+    days = lines(sales.filter(last)).group_by("day").agg(pl.col("quantity").sum()).sort("day")
+    return days.collect()["quantity"].to_list()
 
 
 def lines(sales: pl.LazyFrame) -> pl.LazyFrame:

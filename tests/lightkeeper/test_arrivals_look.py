@@ -135,8 +135,13 @@ def test_a_file_corrected_while_its_run_is_under_way_is_asked_for_once_more(fold
     read = replace(folder.files[first.files[0]][0])
     folder.put("b")
     folder.ledger.append((read.name, read.part, read.size, read.mtime_ns, "landed", sha("a")))
+    assert folder.tick() == []
+    (second,) = folder.tick()
+    assert second.key.endswith("#1")
+    assert second.key != first.key
     folder.runs[first.key] = False
-    assert folder.ticks() == [("sales-2026-03-02.csv",)]
+    folder.end(second)
+    assert folder.ticks() == []
 
 
 def test_a_refused_file_is_asked_for_once_and_again_when_a_better_one_takes_its_place(folder: Folder) -> None:

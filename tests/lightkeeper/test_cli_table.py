@@ -102,7 +102,7 @@ def test_list_names_each_table_with_its_version_rows_time_and_inputs(run: Run) -
     assert "2026-06-16 00:00  sales@1 holidays@0" in lines[1]
     found = document(run("list", "--json"))["tables"]
     assert [(one["table"], one["version"], one["rows"]) for one in found][-1] == ("sales", 1, 20)
-    assert all(one["bytes"] > 500 and one["gone"] is None for one in found)
+    assert all(one["bytes"] > 100 and one["gone"] is None for one in found)
 
 
 @pytest.mark.usefixtures("world")

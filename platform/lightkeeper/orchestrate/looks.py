@@ -19,7 +19,6 @@ from lightkeeper.lake.landing import Arrival, newest_for_each_part
 __all__ = ["ATTEMPTS", "Cursor", "Wanted", "look", "look_of"]
 
 ATTEMPTS = 3  # runs that one file gets when they fail for another reason than the file itself
-_GIVEN_UP = "given up"  # stands where an attempt's number stands
 _NEIGHBOURS = timedelta(4)  # days apart at most for two files to land in one run
 
 _Looks = Mapping[str, str]  # file -> what tells one look at it from another
@@ -138,13 +137,12 @@ def _is_open(state: str | None, failed: bool) -> bool:  # noqa: FBT001 - a verdi
 
 
 def _attempt(key: str) -> int:
-    number = key.rpartition("#")[2]
-    return ATTEMPTS + 1 if number == _GIVEN_UP else int(number)
+    """The number of a run's attempt; one beyond ATTEMPTS is never made, it says that the files were given up."""
+    return int(key.rpartition("#")[2])
 
 
 def _next(key: str) -> str:
-    number = _attempt(key) + 1
-    return f"{key.rpartition('#')[0]}#{number if number <= ATTEMPTS else _GIVEN_UP}"
+    return f"{key.rpartition('#')[0]}#{_attempt(key) + 1}"
 
 
 def _asked_first(
