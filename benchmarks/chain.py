@@ -22,6 +22,8 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.machine import environment
+
 if TYPE_CHECKING:
     import dagster as dg
     import polars as pl
@@ -100,14 +102,10 @@ def _child(side: str, place: Path, turn: int) -> dict[str, Any]:
     target = place / f"{turn}" / side.replace(" ", "-")
     shutil.copytree(place / "files", target, copy_function=os.link)
     words = [sys.executable, "-m", "benchmarks.chain", side, str(target)]
-    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False, env=_environment())
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False, env=environment())
     if done.returncode:
         raise RuntimeError(f"{side} failed:\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}")
     return dict(json.loads(done.stdout.splitlines()[-1]))
-
-
-def _environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if name not in {"LIGHTKEEPER_HOME", "DAGSTER_HOME"}}
 
 
 def _agree(place: Path, turn: int) -> None:

@@ -14,10 +14,19 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-__all__ = ["commit", "load", "machine", "noise", "told", "versions"]
+__all__ = ["commit", "environment", "load", "machine", "noise", "told", "versions"]
 
 ROOT = Path(__file__).resolve().parent.parent
 LIBRARIES = ("dagster", "polars", "deltalake", "lightgbm", "pyarrow")
+
+
+# A home of somebody else, and Python's caches switched off: then each process compiles every source anew (Dagster's: 1 s).
+_NOT_HANDED_ON = {"LIGHTKEEPER_HOME", "DAGSTER_HOME", "PYTHONDONTWRITEBYTECODE"}
+
+
+def environment() -> dict[str, str]:
+    """The environment that every side of a benchmark runs in: this one, without what would make it like no user's."""
+    return {name: value for name, value in os.environ.items() if name not in _NOT_HANDED_ON}
 
 
 def versions() -> dict[str, str]:

@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks.machine import commit, load, machine, noise, told, versions
+from benchmarks.machine import commit, environment, load, machine, noise, told, versions
 
 __all__ = ["NAMES", "adapted", "main", "page", "rendered"]
 
@@ -71,7 +71,7 @@ def _measured(name: str, *, quick: bool) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "found.json"
         child = [sys.executable, str(Path(__file__)), "--child", name, "--out", str(out), *(["--quick"] if quick else [])]
-        subprocess.run(child, cwd=HERE.parent, check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(child, cwd=HERE.parent, check=True, stdout=subprocess.DEVNULL, env=environment())
         found = json.loads(out.read_text())
     return {
         "name": name, "measured_at": datetime.now(UTC).isoformat(timespec="seconds"), "quick": quick, **commit(),

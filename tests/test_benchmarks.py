@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from benchmarks import run
-from benchmarks.machine import commit, load, machine, noise, versions
+from benchmarks.machine import commit, environment, load, machine, noise, versions
 from benchmarks.startup import left_over
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -57,6 +57,14 @@ def test_the_machine_says_what_it_is_and_how_much_it_varies() -> None:
     assert len(load()) == 3
     assert commit().keys() == {"commit", "dirty"}
     assert all(one["median_s"] > 0 and one["spread"] >= 0 for one in noise(turns=3).values())
+
+
+def test_no_side_of_a_benchmark_runs_without_compiled_sources_or_in_somebody_s_home(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("PYTHONDONTWRITEBYTECODE", "LIGHTKEEPER_HOME", "KEPT"):
+        monkeypatch.setenv(name, "1")
+    assert environment().keys() & {"PYTHONDONTWRITEBYTECODE", "LIGHTKEEPER_HOME", "KEPT"} == {"KEPT"}
 
 
 @pytest.mark.parametrize(("limit", "missed"), [(1.4, 1), (1.5, 0), (None, 0)])

@@ -14,7 +14,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from lightkeeper.cli import app
-from lightkeeper.cli.difference import Migration
+from lightkeeper.cli.migration import Migration
 from lightkeeper.errors import Refused, SchemaChanged, TypeRefused
 from lightkeeper.home import Home
 from lightkeeper.lake.table import Lake

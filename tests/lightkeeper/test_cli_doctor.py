@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 import lightkeeper
-from lightkeeper.cli import doctor
-from lightkeeper.cli.doctor import Finding, requirements, satisfies
+from lightkeeper.cli import findings as doctor
+from lightkeeper.cli.findings import Finding
+from lightkeeper.cli.packages import requirements, satisfies
 from lightkeeper.home import Home, HomeRecord
 
 LIBRARY = str(Path(lightkeeper.__file__).parents[1])
@@ -208,6 +209,8 @@ def test_a_disk_that_is_nearly_full_is_said(home: Home, monkeypatch: pytest.Monk
 
 
 def test_long_findings_are_wrapped_for_a_narrow_terminal() -> None:
+    from lightkeeper.cli import doctor
+
     lines = doctor._lines(Finding("home", "wrong", "word " * 40, "mend " * 20), 80, colour=False)
     assert max(map(len, lines)) <= 80
     assert sum("->" in line for line in lines) == 1

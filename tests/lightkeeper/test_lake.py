@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from lightkeeper.errors import BadName, NoSuchTable, NoSuchVersion, Refused, SchemaChanged, TableVersionGone
+from lightkeeper.errors import BadName, Conflict, NoSuchTable, NoSuchVersion, Refused, SchemaChanged, TableVersionGone
 from lightkeeper.lake.table import Lake
 from lightkeeper.measure.content import digest, sums
 from lightkeeper.values import Stamp, TableVersion
@@ -337,3 +337,12 @@ def test_a_home_below_a_tilde_is_the_users(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("HOME", str(tmp_path))
     Lake("~/lake").write("t", frame([]))
     assert (tmp_path / "lake" / "t").is_dir()
+
+
+def test_of_two_appends_that_are_right_only_on_top_of_one_version_one_lands(tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    lake.append("versions", pl.DataFrame({"number": [1]}))
+    lake.append("versions", pl.DataFrame({"number": [2]}), base=0, alone=True)
+    with pytest.raises(Conflict, match="versions@1 was committed"):
+        lake.append("versions", pl.DataFrame({"number": [2]}), base=0, alone=True)
+    assert sorted(lake.read("versions").collect()["number"]) == [1, 2]

@@ -83,7 +83,7 @@ def _build() -> typer.Typer:
     import typer
 
     from lightkeeper.cli import doctor, running, table
-    from lightkeeper.cli.show import EPILOG, options
+    from lightkeeper.cli.options import EPILOG, options
 
     app = typer.Typer(
         name="lightkeeper",

@@ -155,7 +155,8 @@ def _land_each(site: _Site, sample: Sample, days: list[date]) -> None:
 def _days_with_files(home: Home) -> list[date]:
     from lightkeeper.lake.landing import part_of
 
-    days = sorted({day for day in (part_of(path.name) for path in home.landing.glob("*/*")) if day})
+    found = {part_of(path.name) for path in home.landing.glob("*/*")}
+    days = sorted(day for day in found if day and day <= home.now().date())  # a day to come is a slip of somebody's hand
     if not days:
         raise Refused(f"No file in {home.landing} has a day in its name. Put files there, such as sales/sales-2026-10-23.csv.")
     return days

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lightkeeper.cli.building import Built, Step, Tell, build, create, land_next, report
+from lightkeeper.cli.options import HomeOption, JsonOption
 from lightkeeper.cli.project import Project
 from lightkeeper.errors import LightkeeperError
 from lightkeeper.home import Home
@@ -27,12 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["register"]
 
-HomeOption = Annotated[
-    Path | None,
-    typer.Option("--home", help="Where state lives; else LIGHTKEEPER_HOME, else .lightkeeper in the project."),
-]
 SampleOption = Annotated[str, typer.Option("--sample", help="full, small, or none for your own data; counts when the home is new.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on standard output, nothing else.")]
 
 
 def register(app: typer.Typer) -> None:

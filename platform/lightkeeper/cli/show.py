@@ -1,6 +1,7 @@
-"""The options that all commands share, and how results are shown: one JSON document, or text that fits the terminal.
+"""How results are shown: one JSON document, or text that fits the terminal.
 
-It knows no command. Text of people and of data is shown, never interpreted: no markup, no control characters.
+It knows no command; the options that commands share are in `options`. Text of people and of data is shown, never
+interpreted: no markup, no control characters.
 """
 
 from __future__ import annotations
@@ -12,13 +13,11 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from lightkeeper.cli import NOBODY_READS, write_out
-from lightkeeper.home import Home
 
 if TYPE_CHECKING:
     from polars import DataFrame, DataType
@@ -26,75 +25,14 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.table import Table
 
-    from lightkeeper.lake.table import Lake
-
 __all__ = [
-    "EPILOG", "AsOfOption", "Column", "HomeOption", "JsonOption", "cell", "count", "facts", "find_home", "grid",
-    "moment", "open_lake", "options", "plain", "preview", "print_json", "print_text", "records", "short", "size",
-    "text", "timestamp", "type_name", "width",
+    "Column", "cell", "count", "counted", "dim", "facts", "grid", "moment", "plain", "preview", "print_json", "print_text",
+    "records", "short", "size", "text", "timestamp", "type_name", "width",
 ]  # fmt: skip
 
-EPILOG = (
-    "Exit codes: 0 done; 1 answered, and the answer is bad (diff: the versions differ; doctor: something is wrong); 2 "
-    "wrong usage; 3 refused, the reason and the next step are on stderr; 70 a fault of the program or the machine "
-    "(LIGHTKEEPER_DEBUG=1 shows where); 130 interrupted; 141 the reader of the output went away."
-)
 _GAP = 2  # blanks between columns
 _UNLIMITED = 10_000  # columns of a line that nobody looks at in a terminal
 _LONGEST = 40  # characters of one value in a preview
-
-
-def _day(text: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise typer.BadParameter(f"{text!r} is no day: write it like 2026-10-23.") from None
-
-
-HomeOption = Annotated[
-    Path | None,
-    typer.Option("--home", metavar="DIR", help="Use this home, not the one of the project here (or LIGHTKEEPER_HOME)."),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
-AsOfOption = Annotated[
-    date | None,
-    typer.Option("--as-of", metavar="DAY", parser=_day, help="As it was known at the end of that day (UTC)."),
-]
-
-
-def _version(value: bool) -> None:  # noqa: FBT001 - typer's callback
-    from lightkeeper.cli.doctor import installed_version
-
-    if value:
-        print_text(f"lightkeeper {installed_version()}")
-        raise typer.Exit
-
-
-def options(
-    *,
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and end.")
-    ] = False,
-) -> None:
-    """Options of the command itself, before any sub-command."""
-
-
-# -- where ------------------------------------------------------------------------------------------------------
-
-
-def find_home(given: Path | None) -> Home:
-    """The home that `--home` names, else the one that `Home.find` finds from here. Raises Refused."""
-    return Home(given.expanduser().resolve()) if given else Home.find(Path.cwd(), os.environ)
-
-
-def open_lake(given: Path | None) -> Lake:
-    """The lake of a home, with the home's clock. Raises Refused where there is neither a home nor a lake."""
-    from lightkeeper.lake.table import Lake
-
-    home = find_home(given)
-    if not home.lake.is_dir():
-        _ = home.record  # says that there is no home, and how to make one
-    return Lake(home.lake, clock=home.now)
 
 
 # -- printing ---------------------------------------------------------------------------------------------------
@@ -170,6 +108,11 @@ def cell(value: object) -> str:
 def count(number: int | None) -> str:
     """`1,021,122`; `-` for what is not known."""
     return "-" if number is None else f"{number:,}"
+
+
+def counted(rows: int | None) -> str:
+    """`1 row`, `1,021,122 rows`; `- rows` for what is not known."""
+    return f"{count(rows)} {'row' if rows == 1 else 'rows'}"
 
 
 def size(number: int | None) -> str:
@@ -291,6 +234,13 @@ def facts(pairs: Sequence[tuple[str, str]]) -> Table:
     for label, value in pairs:
         table.add_row(Text(label), Text(value))
     return table
+
+
+def dim(line: str) -> RenderableType:
+    """A line that steps back behind the others."""
+    from rich.text import Text
+
+    return Text(line, style="dim")
 
 
 def preview(frame: DataFrame) -> list[RenderableType]:

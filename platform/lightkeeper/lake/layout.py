@@ -33,6 +33,7 @@ class Write:
     stamp: Stamp
     by: str | None = None
     replace: tuple[date, ...] = ()
+    alone: bool = False  # right only on top of the version that it was prepared from
 
 
 def touched(wanted: Write, live: Sequence[Live]) -> list[Live]:

@@ -179,7 +179,7 @@ class Lake:
         wanted = Write(check_name(name), _frame(name, frame), mode, _inputs(inputs), stamp or Stamp(), by, days or ())
         return self._writer.write(wanted, base)
 
-    def append(
+    def append(  # noqa: PLR0913 - as with write, all named
         self,
         name: str,
         frame: Frame,
@@ -187,9 +187,14 @@ class Lake:
         inputs: Iterable[TableVersion | Input] = (),
         stamp: Stamp | None = None,
         base: int | None = None,
+        alone: bool = False,
     ) -> TableVersion:
-        """Add rows to a table as one new version; concurrent appends both land. Raises as `write` does."""
-        wanted = Write(check_name(name), _frame(name, frame), "append", _inputs(inputs), stamp or Stamp())
+        """Add rows to a table as one new version. Raises as `write` does.
+
+        Concurrent appends both land, unless the rows are right only on top of `base`, as the next number of a count is:
+        with `alone` any commit after `base` is a Conflict.
+        """
+        wanted = Write(check_name(name), _frame(name, frame), "append", _inputs(inputs), stamp or Stamp(), alone=alone)
         return self._writer.write(wanted, base)
 
     def migrate(self, name: str, change: Callable[[pl.LazyFrame], pl.LazyFrame], why: str) -> TableVersion:

@@ -205,6 +205,8 @@ class Writer:
 
 def _apart(wanted: Write, made: Commit) -> bool:
     """Whether a commit of somebody else and a write prepared before it can both stand, in either order."""
+    if wanted.alone:
+        return False
     if wanted.mode == "append":
         return made.mode in {"append", "replace"}
     return made.mode == "replace" and wanted.mode == "replace" and not set(made.replaced) & set(wanted.replace)

@@ -135,7 +135,7 @@ class LakeIOManager(dg.ConfigurableIOManager):
         before = pins.base(name)
         inputs = tuple(self._reads.get((context.run_id, context.step_key), {}).values())
         if output.append:
-            made = lake.append(name, output.frame, inputs=inputs, stamp=_stamp(context, output), base=before)
+            made = lake.append(name, output.frame, inputs=inputs, stamp=_stamp(context, output), base=before, alone=True)
         else:
             made = lake.write(
                 name,

@@ -1,0 +1,95 @@
+"""The options that commands share, and what they mean: which home, which lake, which version of a table.
+
+It knows no command; how results are shown is in `show`.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lightkeeper.cli.show import print_text
+from lightkeeper.home import Home
+from lightkeeper.values import TableVersion
+
+if TYPE_CHECKING:
+    from lightkeeper.lake.table import Lake
+
+__all__ = [
+    "EPILOG", "AsOfOption", "HomeOption", "JsonOption", "VersionArgument", "find_home", "open_lake", "options",
+    "wanted_version",
+]  # fmt: skip
+
+EPILOG = (
+    "Exit codes: 0 done; 1 answered, and the answer is bad (diff: the versions differ; doctor: something is wrong); 2 "
+    "wrong usage; 3 refused, the reason and the next step are on stderr; 70 a fault of the program or the machine "
+    "(LIGHTKEEPER_DEBUG=1 shows where); 130 interrupted; 141 the reader of the output went away."
+)
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is no day: write it like 2026-10-23.") from None
+
+
+HomeOption = Annotated[
+    Path | None,
+    typer.Option("--home", metavar="DIR", help="Use this home, not the one of the project here (or LIGHTKEEPER_HOME)."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+AsOfOption = Annotated[
+    date | None,
+    typer.Option("--as-of", metavar="DAY", parser=_day, help="As it was known at the end of that day (UTC)."),
+]
+VersionArgument = Annotated[str, typer.Argument(metavar="T[@V]", help="A table (its newest version) or a version: sales@41.")]
+
+
+def _version(value: bool) -> None:  # noqa: FBT001 - typer's callback
+    from lightkeeper.cli.packages import installed_version
+
+    if value:
+        print_text(f"lightkeeper {installed_version()}")
+        raise typer.Exit
+
+
+def options(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
+    """Options of the command itself, before any sub-command."""
+
+
+# -- where ------------------------------------------------------------------------------------------------------
+
+
+def find_home(given: Path | None) -> Home:
+    """The home that `--home` names, else the one that `Home.find` finds from here. Raises Refused."""
+    return Home(given.expanduser().resolve()) if given else Home.find(Path.cwd(), os.environ)
+
+
+def open_lake(given: Path | None) -> Lake:
+    """The lake of a home, with the home's clock. Raises Refused where there is neither a home nor a lake."""
+    from lightkeeper.lake.table import Lake
+
+    home = find_home(given)
+    if not home.lake.is_dir():
+        _ = home.record  # says that there is no home, and how to make one
+    return Lake(home.lake, clock=home.now)
+
+
+def wanted_version(lake: Lake, given: str, as_of: date | None = None) -> TableVersion:
+    """The version that `sales` or `sales@41` means. Raises NoSuchTable, NoSuchVersion, BadName."""
+    if "@" not in given:
+        return lake.resolve(given, as_of=as_of)
+    if as_of is not None:
+        raise typer.BadParameter(f"give a version, {given}, or --as-of {as_of}, not both.")
+    wanted = TableVersion.parse(given)
+    return lake.resolve(wanted.table, wanted)
