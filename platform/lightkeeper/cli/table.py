@@ -14,6 +14,7 @@ import typer
 
 from lightkeeper.cli import difference, history, lineage, migration
 from lightkeeper.cli.commits import DIGEST, algorithm, commit_json, days_of, file_json, file_lines, input_json, input_names
+from lightkeeper.cli.matching import matching
 from lightkeeper.cli.options import EPILOG, AsOfOption, HomeOption, JsonOption, VersionArgument, open_lake, wanted_version
 from lightkeeper.cli.show import (
     Column,
@@ -159,10 +160,13 @@ def _listed(lake: Lake, found: Sequence[_Stored]) -> list[RenderableType]:
 # -- show -------------------------------------------------------------------------------------------------------
 
 
-def show(
+def show(  # noqa: PLR0913 - the options of a command
     version: VersionArgument,
     *,
     rows: Annotated[int, typer.Option("--rows", min=0, help="How many of its rows to show.")] = 5,
+    where: Annotated[
+        list[str] | None, typer.Option("--where", metavar="C=VALUE", help="Only rows with that value, such as product=85123A.")
+    ] = None,
     as_of: AsOfOption = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
@@ -171,7 +175,7 @@ def show(
     lake = open_lake(home)
     wanted = wanted_version(lake, version, as_of)
     one = _stored(lake, wanted)
-    frame = None if one.gone else lake.read(wanted.table, wanted).head(rows).collect()
+    frame = None if one.gone else matching(lake.read(wanted.table, wanted), where or [], str(wanted)).head(rows).collect()
     if as_json:
         print_json(_shown_json(lake, one, frame))
     else:

@@ -1,0 +1,54 @@
+"""Rows with given values, as text on the command line names them. It reads as little as it needs and shows nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+from lightkeeper.errors import Refused
+
+if TYPE_CHECKING:
+    import polars as pl
+
+__all__ = ["matching"]
+
+
+def matching(rows: pl.LazyFrame, where: Sequence[str], what: str) -> pl.LazyFrame:
+    """The rows in which each `column=value` holds; a value is compared as text, dates in ISO form.
+
+    Raises Refused: no `=`, no such column, or no row has the value; it names the nearest that there is.
+    """
+    import polars as pl
+
+    for condition in where:
+        column, equals, value = condition.partition("=")
+        _assert_column(rows, column, equals, condition, what)
+        found = rows.filter(pl.col(column).cast(pl.String) == value)
+        if found.head(1).collect().is_empty():
+            raise Refused(_no_row(rows, column, value, what))
+        rows = found
+    return rows
+
+
+def _assert_column(rows: pl.LazyFrame, column: str, equals: str, condition: str, what: str) -> None:
+    there = rows.collect_schema().names()
+    if not equals:
+        raise Refused(f"--where {condition!r}: write it like product=85123A.")
+    if column not in there:
+        raise Refused(f"{what} has no column {column!r}; it has {', '.join(there)}.")
+
+
+def _no_row(rows: pl.LazyFrame, column: str, value: str, what: str) -> str:
+    import polars as pl
+
+    values = rows.select(pl.col(column).cast(pl.String).drop_nulls().unique().sort()).collect()[column].to_list()
+    near = get_close_matches(value, values, 3)
+    hint = (
+        f"Did you mean {', '.join(near)}?"
+        if near
+        else f"There are {len(values):,}, from {values[0]} to {values[-1]}."
+        if values
+        else ""
+    )
+    return f"{what} has no row with {column} = {value!r}. {hint}".strip()
