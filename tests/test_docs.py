@@ -86,3 +86,20 @@ def test_the_block_for_a_project_of_somebody_else_gives_versions_with_lineage(ow
     lake = lk.Lake(own_project / "lake")
     assert lake.read("dear").collect().equals(pl.DataFrame({"product": ["bolt"], "pence": [7]}))
     assert [str(node.version) for node in lake.lineage("dear@0").nodes] == ["prices@0"]
+
+
+def versions(project: Path) -> dict[str, int]:
+    return {name: one.version for name, one in lk.Lake(project / ".lightkeeper/lake").versions().items()}
+
+
+def test_building_ones_own_data_again_lands_only_what_is_new_and_trains_nothing(own_project: Path) -> None:
+    before = versions(own_project)
+    run(["lightkeeper", "build"], own_project)
+    assert versions(own_project) == before
+    (own_project / ".lightkeeper/landing/orders/orders-2026-10-24.csv").write_text("product,pieces\nbolt,5\nnut,6\n")
+    (own_project / ".lightkeeper/landing/orders/orders-2962-10-24.csv").write_text("product,pieces\nbolt,5\n")  # a slip
+    run(["lightkeeper", "build"], own_project)
+    after = versions(own_project)
+    assert {name for name in after if after[name] != before[name]} == {"orders", "order_features", "orders_ahead_forecast"}
+    days = lk.Lake(own_project / ".lightkeeper/lake").read("orders").collect()["day"]
+    assert days.max() == date(2026, 10, 24)

@@ -31,7 +31,13 @@ __all__ = [
     "StorageFailed",
     "TableVersionGone",
     "TypeRefused",
+    "escaped",
 ]
+
+
+def escaped(text: str) -> str:
+    """The text in one line: control characters and others that cannot be printed are spelled out, as `\\n` and `\\x1b`."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 class LightkeeperError(Exception):
@@ -66,14 +72,14 @@ class FileRefused(Refused):
     """A landed file cannot be read as what it says it is.
 
     Attributes:
-        file: name of the file.
+        file: name of the file, as it is; in the message what cannot be printed is spelled out.
         row: record in the file, the header being 1; None where the whole file is meant.
         rule: the rule that it broke, a short name such as `file_is_complete`.
     """
 
     def __init__(self, file: str, rule: str, why: str, row: int | None = None) -> None:
         self.file, self.rule, self.why, self.row = file, rule, why, row
-        where = file if row is None else f"{file} row {row}"
+        where = escaped(file) if row is None else f"{escaped(file)} row {row}"
         super().__init__(f"{where}: {why} (rule {rule})")
 
 

@@ -16,7 +16,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -131,6 +131,19 @@ def test_landing_the_next_days_one_by_one_makes_a_forecast_for_each(built: dict[
         "demand_forecast": 2,
     }
     assert after["demand_model"] == before["demand_model"]
+
+
+def test_a_day_whose_landing_was_interrupted_is_landed_by_the_next_call(built: dict[str, object], home: Path) -> None:
+    assert built
+    place = lk.Home(home)
+    done = date.fromisoformat(json.loads((home / "built.json").read_text())["day"])
+    day = next(one for one in SAMPLE.trading_days(place) if one > done)
+    with place.landing_lock():  # as far as a call gets that is ended before its run
+        SAMPLE.release(place, [day])
+        place.move_clock(datetime.combine(day + timedelta(1), datetime.min.time(), UTC))
+    assert json.loads(told("land-next", "--json", home=home))["landed"] == [day.isoformat()]
+    states = lk.Lake(home / "lake").read("daily_demand").collect()["day_state"]
+    assert "missing" not in states
 
 
 def test_a_build_that_was_killed_goes_on_where_it_was(tmp_path: Path, built: dict[str, object], home: Path) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lightkeeper.cli.project import Project, Sample
@@ -64,8 +65,6 @@ def create(project: Project, home: Home, sample: str, today: date) -> bool:
         return False
     if sample == "none":
         home.create()
-        for name in ("sales", "holidays"):
-            (home.landing / name).mkdir(parents=True, exist_ok=True)
     else:
         project.sample.create(home, sample, today)
     return True
@@ -80,7 +79,7 @@ def build(project: Project, home: Home, tell: Tell) -> Built:
     with home.landing_lock():
         site = _site(project, home, tell)
         if home.record.kind == "own":
-            _land_all(site, _days_with_files(home))
+            _build_own(site)
         else:
             _build_sample(site, project.sample)
     return site.built
@@ -152,14 +151,56 @@ def _land_each(site: _Site, sample: Sample, days: list[date]) -> None:
         site.tell(Step(_count(len(todo), "day") + " landed", len(todo), len(todo)))
 
 
-def _days_with_files(home: Home) -> list[date]:
-    from lightkeeper.lake.landing import part_of
+def _build_own(site: _Site) -> None:
+    """Land what no run has looked at yet, then make what depends on it; models that exist are left to whoever asks."""
+    from lightkeeper.orchestrate.running import beside, folders, landed, materialize, others, refreshed
 
-    found = {part_of(path.name) for path in home.landing.glob("*/*")}
-    days = sorted(day for day in found if day and day <= home.now().date())  # a day to come is a slip of somebody's hand
-    if not days:
-        raise Refused(f"No file in {home.landing} has a day in its name. Put files there, such as sales/sales-2026-10-23.csv.")
-    return days
+    first, total = _done(site.home) is None, 0
+    with site.built.timed("history"):
+        for key, folder in folders(site.defs).items():
+            folder.mkdir(parents=True, exist_ok=True)
+            days = _new_days(site.home, key.path[-1], folder)
+            if days:
+                site.tell(Step(f"landing {_count(len(days), 'day')} of {key.path[-1]}", 0, len(days)))
+                site.built.add(materialize(site.defs, site.instance, beside(site.defs, key), (days[0], days[-1])), len(days))
+                total += len(days)
+        if not total and not (first and _has_landed(site)):
+            _refuse_nothing(site, first)
+            return
+        site.tell(Step("what depends on it", 0, total))
+        keys = others(site.defs) if first else refreshed(site.defs) - landed(site.defs)
+        site.built.add(materialize(site.defs, site.instance, keys), 0)
+        _note(site.home, site.home.now().date())
+        site.tell(Step(f"landed {_count(total, 'day')}", total, total))
+
+
+def _new_days(home: Home, table: str, folder: Path) -> list[date]:
+    """The days with a file that no run has looked at; a day to come is a slip of somebody's hand."""
+    from lightkeeper.lake.landing import newest_for_each_part, scan
+    from lightkeeper.lake.table import Lake
+    from lightkeeper.orchestrate.landing import files_ledger
+
+    rows = files_ledger(Lake(home.lake)).rows()
+    known = {row[1:] for row in rows.select("asset", "file", "bytes", "mtime_ns").iter_rows() if row[0] == table}
+    speaking, _ = newest_for_each_part(scan(folder))
+    fresh = (one.part for one in speaking if (one.name, one.size, one.mtime_ns) not in known)
+    return sorted(day for day in fresh if day and day <= home.now().date())
+
+
+def _has_landed(site: _Site) -> bool:
+    """Whether something landed and a build was ended before it had made what depends on it."""
+    from lightkeeper.lake.table import Lake
+    from lightkeeper.orchestrate.running import folders
+
+    return any(Lake(site.home.lake).exists(key.path[-1]) for key in folders(site.defs))
+
+
+def _refuse_nothing(site: _Site, first: bool) -> None:  # noqa: FBT001 - whether nothing was ever built
+    if first:
+        from lightkeeper.orchestrate.running import folders
+
+        places = " or ".join(str(folder) for folder in folders(site.defs).values()) or str(site.home.landing)
+        raise Refused(f"No file with a day in its name lies in {places}. Put files there, named like orders-2026-10-23.csv.")
 
 
 def land_next(project: Project, home: Home, count: int, tell: Tell, *, only_files: bool = False) -> tuple[Built, list[date]]:
@@ -170,10 +211,12 @@ def land_next(project: Project, home: Home, count: int, tell: Tell, *, only_file
     """
     sample = project.sample
     with home.landing_lock():
-        now = home.now().date()
-        days = [day for day in sample.trading_days(home) if day >= now][:count]
+        done = _done(home)
+        if done is None:
+            raise Refused(f"{home.root} is not built yet, or a build was ended: lightkeeper build goes on with it.")
+        days = [day for day in sample.trading_days(home) if day > done][:count]
         if not days:
-            raise Refused(f"Every day of the sample has landed; the clock of {home.root} stands at {now}. A new home starts anew.")
+            raise Refused(f"Every day of the sample has landed, {done} was the last. A new home starts anew: --home DIR.")
         if only_files:
             sample.release(home, days)
             _advance(home, days[-1])

@@ -18,7 +18,7 @@ import typer
 from lightkeeper.cli.building import Built, Step, Tell, build, create, land_next, report
 from lightkeeper.cli.options import HomeOption, JsonOption
 from lightkeeper.cli.project import Project
-from lightkeeper.errors import LightkeeperError
+from lightkeeper.errors import BadDeclaration, LightkeeperError
 from lightkeeper.home import Home
 
 if TYPE_CHECKING:
@@ -28,7 +28,12 @@ if TYPE_CHECKING:
 
 __all__ = ["register"]
 
-SampleOption = Annotated[str, typer.Option("--sample", help="full, small, or none for your own data; counts when the home is new.")]
+SampleOption = Annotated[
+    str | None,
+    typer.Option(
+        "--sample", help="full, small, or none for your own data; counts when the home is new. Full by default, where there is one."
+    ),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -40,10 +45,12 @@ def register(app: typer.Typer) -> None:
 
 def up(
     home: HomeOption = None,
-    sample: SampleOption = "full",
+    sample: SampleOption = None,
     port: Annotated[int, typer.Option(help="Of Dagster's UI; the next free one is taken.")] = 3000,
 ) -> None:
     """Serve Dagster's UI, daemon and sensors, and build what is not there yet. Ends with Ctrl-C."""
+    from rich.markup import escape
+
     from lightkeeper.cli.serving import serving
     from lightkeeper.orchestrate.running import ready
 
@@ -51,26 +58,29 @@ def up(
         signal.signal(ending, signal.default_int_handler)  # a closed terminal ends the servers as Ctrl-C does
     project = Project.find(Path.cwd())
     place, console = project.home(home), _console()
-    console.print(f"[bold]Lightkeeper[/bold]  state in {_short(place.root)}")
-    create(project, place, sample, datetime.now(UTC).date())
+    console.print(f"[bold]Lightkeeper[/bold]  state in {escape(_short(place.root))}")
+    create(project, place, _sample(project, sample), datetime.now(UTC).date())
     ready(place)
     with serving(project, place, port) as servers:
         console.print(f"Dagster's UI   [bold]{servers.address}[/bold]   [dim](answers in a few seconds)[/dim]")
-        console.print(f"[dim]Logs in {_short(servers.logs)}. Ctrl-C ends everything.[/dim]\n")
-        with _progress(console) as tell:
-            built = build(project, place, tell)
-        _say_built(console, place, built)
+        console.print(f"[dim]Logs in {escape(_short(servers.logs))}. Ctrl-C ends everything.[/dim]\n")
+        try:
+            with _progress(console) as tell:
+                built = build(project, place, tell)
+            _say_built(console, place, built)
+        except LightkeeperError as error:  # the UI shows the run, and the sensor lands what comes
+            console.print(f"[bold]The build stopped:[/bold] {escape(str(error))}", highlight=False)
         console.print(f"\nLook at the lineage: [bold]{servers.address}/asset-groups[/bold]")
         if place.record.kind == "sample":
-            console.print(f"Land the next day:   [bold]{_command()} land-next[/bold]   (in a second terminal)")
+            console.print(f"Land the next day:   [bold]{escape(_command())} land-next[/bold]   (in a second terminal)")
         _wait(servers)
 
 
-def build_command(home: HomeOption = None, sample: SampleOption = "full", as_json: JsonOption = False) -> None:
+def build_command(home: HomeOption = None, sample: SampleOption = None, as_json: JsonOption = False) -> None:
     """Build a home without serving: land, features, model, forecast. Run again, it goes on from what is there."""
     project = Project.find(Path.cwd())
     place, console = project.home(home), _console(quiet=as_json)
-    create(project, place, sample, datetime.now(UTC).date())
+    create(project, place, _sample(project, sample), datetime.now(UTC).date())
     with _progress(console) as tell:
         built = build(project, place, tell)
     if as_json:
@@ -169,6 +179,16 @@ def _wait(servers: Servers) -> None:
     except KeyboardInterrupt:
         return
     raise LightkeeperError(f"The {name} ended by itself. Read {servers.logs}/{name}.log")
+
+
+def _sample(project: Project, given: str | None) -> str:
+    """The size that is asked for; the whole sample by default, none where the project registers none."""
+    if given is not None:
+        return given
+    try:
+        return "full" if project.sample else "none"
+    except BadDeclaration:
+        return "none"
 
 
 def _command() -> str:

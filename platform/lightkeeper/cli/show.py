@@ -100,9 +100,17 @@ def _escaped(character: str) -> str:
 
 
 def cell(value: object) -> str:
-    """One value of a frame, at most 40 characters."""
-    found = "null" if value is None else text(plain(value))
+    """One value of a frame, at most 40 characters; a list as `a, b, c`."""
+    found = _listed(value) if isinstance(value, list) else _single(value)
     return found if len(found) <= _LONGEST else f"{found[: _LONGEST - 1]}…"
+
+
+def _listed(values: Sequence[object]) -> str:
+    return ", ".join(_single(one) for one in values)
+
+
+def _single(value: object) -> str:
+    return "null" if value is None else text(plain(value))
 
 
 def count(number: int | None) -> str:
@@ -248,7 +256,7 @@ def preview(frame: DataFrame) -> list[RenderableType]:
     from rich.text import Text
 
     columns = [
-        Column(text(name), [cell(one) for one in frame[name]], frame.schema[name].is_numeric(), rank=place)
+        Column(text(name), [cell(one) for one in frame[name].to_list()], frame.schema[name].is_numeric(), rank=place)
         for place, name in enumerate(frame.columns)
     ]
     table, left_out = grid(columns)

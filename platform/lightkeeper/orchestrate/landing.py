@@ -23,13 +23,16 @@ from lightkeeper.orchestrate.io_manager import LakeIOManager, TableOutput
 from lightkeeper.orchestrate.shown import about
 from lightkeeper.values import LandedFile
 
-__all__ = ["Landing", "LandingFolder", "files_ledger", "landing_assets"]
+__all__ = ["FOLDER", "Landing", "LandingFolder", "files_ledger", "landing_assets"]
 
 _FILES: dict[str, pl.DataType] = {
     "asset": pl.String(), "file": pl.String(), "part": pl.Date(), "sha256": pl.String(), "bytes": pl.Int64(),
     "mtime_ns": pl.Int64(), "state": pl.String(), "rule": pl.String(), "row": pl.Int64(), "why": pl.String(),
     "rows": pl.Int64(), "rejected": pl.Int64(), "run_id": pl.String(), "known_at": pl.Datetime("us", "UTC"),
 }  # fmt: skip
+
+
+FOLDER = "landing folder"  # metadata of the asset: where its files arrive
 
 
 @dataclass(frozen=True)
@@ -105,7 +108,7 @@ def landing_assets(landing: Landing, home: Home, first_day: date) -> dg.AssetsDe
     lines = dg.AssetSpec(
         landing.name,
         description=landing.description,
-        metadata=about(landing.contract, by="day"),
+        metadata={**about(landing.contract, by="day"), FOLDER: str(landing.place(home))},
         partitions_def=days,
         **shared,
     )

@@ -17,8 +17,9 @@ import dagster as dg
 
 from lightkeeper.errors import BadDeclaration, LightkeeperError
 from lightkeeper.home import Home
+from lightkeeper.orchestrate.landing import FOLDER
 
-__all__ = ["DAGSTER_YAML", "Ran", "RunFailed", "landed", "load", "materialize", "others", "ready", "refreshed"]
+__all__ = ["DAGSTER_YAML", "Ran", "RunFailed", "beside", "folders", "landed", "load", "materialize", "others", "ready", "refreshed"]
 
 DAGSTER_YAML = """\
 telemetry: {enabled: false}
@@ -92,6 +93,18 @@ def refreshed(defs: dg.Definitions) -> frozenset[dg.AssetKey]:
     return frozenset(key for key in below if graph.get(key).group_name != "models")
 
 
+def folders(defs: dg.Definitions) -> dict[dg.AssetKey, Path]:
+    """The landed tables, and the folder in which the files of each arrive."""
+    graph = defs.resolve_asset_graph()
+    found = {key: graph.get(key).metadata.get(FOLDER) for key in sorted(graph.materializable_asset_keys)}
+    return {key: Path(str(folder)) for key, folder in found.items() if folder is not None}
+
+
+def beside(defs: dg.Definitions, key: dg.AssetKey) -> frozenset[dg.AssetKey]:
+    """An asset and what the same step makes."""
+    return frozenset({key, *defs.resolve_asset_graph().get(key).execution_set_asset_keys})
+
+
 def others(defs: dg.Definitions) -> frozenset[dg.AssetKey]:
     """The assets that do not land, models among them."""
     return frozenset(defs.resolve_asset_graph().materializable_asset_keys) - landed(defs)
@@ -118,6 +131,8 @@ def materialize(
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
         )
     if not result.success:
+        if _was_interrupted(result):
+            raise KeyboardInterrupt
         raise RunFailed(_why(result))
     return Ran(result.run_id, _versions(result))
 
@@ -178,6 +193,12 @@ def _one_engine_a_file() -> Iterator[None]:
         yield
     finally:
         events.create_engine = makes
+
+
+def _was_interrupted(result: Any) -> bool:
+    """Whether somebody ended the run, with Ctrl-C or a signal."""
+    errors = [event.step_failure_data.error for event in result.all_events if event.is_step_failure]
+    return any(error is not None and "DagsterExecutionInterruptedError" in str(error.to_string()) for error in errors)
 
 
 def _why(result: Any) -> str:
