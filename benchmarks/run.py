@@ -182,7 +182,7 @@ def _cells(row: dict[str, Any]) -> list[str]:
     ]  # fmt: skip
 
 
-_HEADS = ("", "ours", "bare", "ratio", "spread", "at most", "met")
+_HEADS = ("", "ours", "other", "ratio", "spread", "at most", "met")
 
 
 def show(result: dict[str, Any]) -> None:

@@ -36,7 +36,7 @@ __all__ = [
 
 
 def escaped(text: str) -> str:
-    """The text in one line: control characters and others that cannot be printed are spelled out, as `\\n` and `\\x1b`."""
+    """The text in one line: control characters and others that cannot be printed are spelled out."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 

@@ -15,11 +15,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, cast
 
 from lightkeeper.errors import HomeBusy, Refused, StorageFailed
 
-__all__ = ["FORMAT", "Home", "HomeRecord"]
+__all__ = ["FORMAT", "Home", "HomeRecord", "settings"]
 
 FORMAT = 1  # of home.json; a change that an older release cannot read gets the next number
 _RECORD = "home.json"
@@ -127,14 +127,15 @@ class Home:
         return moved
 
     @classmethod
-    def find(cls, start: Path, environ: Mapping[str, str]) -> Home:
-        """The home that a command started in `start` means; it need not exist yet.
+    def find(cls, start: Path, environ: Mapping[str, str], given: Path | None = None) -> Home:
+        """The home that is meant in the folder `start`; it need not exist yet.
 
-        `LIGHTKEEPER_HOME` (relative to `start`) if it is set, else `.lightkeeper` in the nearest folder at or above
-        `start` that holds a workspace.yaml or a pyproject.toml with [tool.lightkeeper]. Raises Refused.
+        The one that is `given` by --home, else the one that `LIGHTKEEPER_HOME` names (both relative to the working
+        directory, `~` being the user's folder), else `.lightkeeper` in the nearest folder at or above `start` that
+        holds a workspace.yaml or a pyproject.toml with [tool.lightkeeper]. Raises Refused.
         """
-        if named := environ.get("LIGHTKEEPER_HOME"):
-            return cls((start / Path(named).expanduser()).resolve())
+        if named := given or environ.get("LIGHTKEEPER_HOME"):
+            return cls(Path(named).expanduser().resolve())
         for folder in (start.resolve(), *start.resolve().parents):
             if _is_project(folder):
                 return cls(folder / ".lightkeeper")
@@ -203,16 +204,23 @@ def _open_lock(path: Path) -> int:
         raise StorageFailed(f"{path} cannot be opened: {error}. Check the folder's permissions.") from error
 
 
-def _is_project(folder: Path) -> bool:
-    if (folder / "workspace.yaml").is_file():
-        return True
+def settings(folder: Path) -> dict[str, Any] | None:
+    """What [tool.lightkeeper] in a folder's pyproject.toml says; None without it. Raises Refused, naming a broken file."""
     path = folder / "pyproject.toml"
     if not path.is_file():
-        return False
+        return None
     try:
-        return "lightkeeper" in tomllib.loads(path.read_text(encoding="utf-8")).get("tool", {})
+        tools = tomllib.loads(path.read_text(encoding="utf-8")).get("tool", {})
     except (OSError, ValueError) as error:
-        raise Refused(f"{path} cannot be read: {error}. Mend it, or set LIGHTKEEPER_HOME to a folder.") from error
+        raise Refused(f"{path} cannot be read: {error}. Mend it: it may say that its folder is a project.") from error
+    found = tools.get("lightkeeper") if isinstance(tools, dict) else None
+    if found is not None and not isinstance(found, dict):
+        raise Refused(f"{path}: lightkeeper = {found!r} is no table. Write [tool.lightkeeper] on a line of its own.")
+    return cast("dict[str, Any] | None", found)
+
+
+def _is_project(folder: Path) -> bool:
+    return (folder / "workspace.yaml").is_file() or settings(folder) is not None
 
 
 def _utc(moment: datetime) -> datetime:

@@ -230,3 +230,27 @@ def test_a_home_built_before_the_sensor_ever_ticked_has_nothing_to_ask_for(folde
     folder.land()
     folder.cursor = Cursor()
     assert folder.ticks() == []
+
+
+def test_a_file_with_an_older_time_than_the_one_that_landed_is_named_until_it_is_touched(folder: Folder) -> None:
+    later = folder.put("a")
+    folder.land()
+    folder.files["sales-fix.csv"] = (Arrival("sales-fix.csv", 1, 0, 9, MONDAY), "b")
+    assert folder.ticks() == []
+    assert folder.cursor.passed_over == ["sales-fix.csv"]
+    folder.put("b", name="sales-fix.csv")
+    assert folder.land() == [("sales-fix.csv",)]
+    assert later not in folder.cursor.passed_over  # it landed as it lies there
+
+
+def test_a_superseded_file_is_not_named_while_a_run_that_looks_at_it_is_to_come(folder: Folder) -> None:
+    earlier, _ = folder.put("a", name="sales-a.csv"), folder.put("b", name="sales-b.csv")
+    folder.tick()
+    assert folder.cursor.passed_over == []
+    (run,) = folder.tick()
+    assert folder.cursor.passed_over == []
+    one = folder.files[earlier][0]
+    folder.ledger.append((earlier, one.part, one.size, one.mtime_ns, "superseded", None))
+    folder.end(run)
+    assert folder.ticks() == []
+    assert folder.cursor.passed_over == []

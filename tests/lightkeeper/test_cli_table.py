@@ -220,6 +220,14 @@ def test_values_that_json_has_no_word_for_come_as_text(run: Run, world: World) -
     assert head == [{"f": "NaN", "b": "00ff", "l": [1.5]}, {"f": "-Infinity", "b": None, "l": None}]
 
 
+def test_a_list_is_shown_as_its_values(run: Run, world: World) -> None:
+    world.lake.write("lists", pl.DataFrame({"names": [["a", "b\x1b", None], [], None], "sizes": [[1.5, 2], [3], [4]]}))
+    shown = run("show", "lists").output
+    assert "a, b\\x1b, null" in shown
+    assert "1.5, 2.0" in shown
+    assert "Series" not in shown
+
+
 def test_text_from_data_cannot_drive_the_terminal(run: Run, world: World) -> None:
     world.lake.write("odd", pl.DataFrame({"te\x1b[2Jxt": ["\x1b[31mred", "[bold]plain[/bold]", "two\nlines", "\u202eturned"]}))
     said = run("show", "odd").stdout

@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 
 from lightkeeper import home as module
+from lightkeeper.cli.options import find_home
+from lightkeeper.cli.project import Project
 from lightkeeper.errors import HomeBusy, LightkeeperError, Refused, StorageFailed
 from lightkeeper.home import FORMAT, Home, HomeRecord
 
@@ -189,9 +191,22 @@ def test_a_home_is_found_from_anywhere_in_its_project(tmp_path: Path, mark: str)
 
 def test_the_environment_names_the_home_before_the_project_does(tmp_path: Path) -> None:
     (tmp_path / "workspace.yaml").touch()
-    assert Home.find(tmp_path, {"LIGHTKEEPER_HOME": "state"}) == Home(tmp_path / "state")
     assert Home.find(tmp_path, {"LIGHTKEEPER_HOME": str(tmp_path / "x")}) == Home(tmp_path / "x")
     assert Home.find(tmp_path, {"LIGHTKEEPER_HOME": ""}) == Home(tmp_path / ".lightkeeper")
+
+
+def test_a_home_that_is_named_is_seen_from_the_working_directory_and_never_from_the_project(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    (tmp_path / "workspace.yaml").touch()
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setenv("HOME", str(tmp_path / "me"))
+    monkeypatch.setenv("LIGHTKEEPER_HOME", "state")
+    project = Project.find(Path.cwd())
+    assert project.folder == tmp_path
+    assert project.home(None) == find_home(None) == Home(tmp_path / "here" / "state")
+    assert project.home(Path("~/x")) == find_home(Path("~/x")) == Home(tmp_path / "me" / "x")
 
 
 def test_outside_a_project_the_error_says_how_to_make_one(tmp_path: Path) -> None:
@@ -203,6 +218,11 @@ def test_a_pyproject_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text("[tool")
     with pytest.raises(Refused, match=r"pyproject\.toml cannot be read"):
         Home.find(tmp_path, {})
+    with pytest.raises(Refused, match=r"pyproject\.toml cannot be read"):
+        Project.find(tmp_path)
+    (tmp_path / "pyproject.toml").write_text("[tool]\nlightkeeper = 3\n")
+    with pytest.raises(Refused, match=r"pyproject\.toml: lightkeeper = 3 is no table"):
+        Project.find(tmp_path)
 
 
 def test_one_process_lands_at_a_time_and_the_other_learns_whose_turn_it_is(home: Home) -> None:

@@ -353,6 +353,13 @@ def test_of_several_files_for_one_day_the_newest_speaks() -> None:
     assert superseded == [old, new]
 
 
+def test_a_file_name_that_could_drive_a_terminal_is_spelled_out_in_the_message(put: Callable[..., Path]) -> None:
+    name = "a\x1b[2J\nb.csv"
+    (error,) = read_files([put("", name)], FORM).refused
+    assert error.file == name
+    assert str(error).startswith("a\\x1b[2J\\nb.csv: ")
+
+
 def test_a_bad_file_among_good_ones_is_refused_alone(put: Callable[..., Path]) -> None:
     paths = [put(HEAD + "a,b,1\n", "1.csv"), put(HEAD + "a\n", "2.csv"), put("pieces,text,code\n2,d,c\n", "3.csv")]
     landed = read_files(paths, FORM)

@@ -1,16 +1,19 @@
-"""What runs in this process save on Dagster's SQLite files, and that nobody else's file is touched."""
+"""Runs in this process: definitions that fail, and what is saved on Dagster's SQLite files and nobody else's."""
 
 from __future__ import annotations
 
 import importlib
+import os
 import sqlite3
+import sys
 from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
 
-from lightkeeper.orchestrate.running import _cheap_events
+from lightkeeper.errors import BadDeclaration
+from lightkeeper.orchestrate.running import _cheap_events, load
 
 EVENTS = importlib.import_module("dagster._core.storage.event_log.sqlite.sqlite_event_log")
 
@@ -63,3 +66,23 @@ def test_dagster_has_its_own_engines_back_after_a_run_that_failed(tmp_path: Path
     with pytest.raises(RuntimeError), _cheap_events(tmp_path):
         raise RuntimeError
     assert EVENTS.create_engine is makes
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("\nprices = {}['price']\n", "line 2: KeyError: 'price'"),
+        ("import json\njson.loads('[')\n", "line 2: JSONDecodeError: Expecting value"),
+        ("\n\ndefs = (\n", "line 3: SyntaxError: .* was never closed"),
+        ("import no_such_package\n", "line 1: ModuleNotFoundError: No module named 'no_such_package'. .* lightkeeper doctor"),
+        ("from lightkeeper.lake.csv_file import part_of\npart_of(3)\n", "line 2: TypeError"),
+    ],
+)
+def test_definitions_that_fail_are_refused_with_their_file_and_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, said: str
+) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.chdir(os.curdir)  # back again at the end
+    (tmp_path / "definitions_that_fail.py").write_text(code)
+    with pytest.raises(BadDeclaration, match=f"{tmp_path}/definitions_that_fail.py {said}"):
+        load(tmp_path, "definitions_that_fail")

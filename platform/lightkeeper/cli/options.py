@@ -72,7 +72,7 @@ def options(
 
 def find_home(given: Path | None) -> Home:
     """The home that `--home` names, else the one that `Home.find` finds from here. Raises Refused."""
-    return Home(given.expanduser().resolve()) if given else Home.find(Path.cwd(), os.environ)
+    return Home.find(Path.cwd(), os.environ, given)
 
 
 def open_lake(given: Path | None) -> Lake:

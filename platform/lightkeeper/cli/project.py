@@ -5,15 +5,14 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Protocol, cast
 
 from lightkeeper.errors import BadDeclaration, Refused
-from lightkeeper.home import Home, HomeRecord
+from lightkeeper.home import Home, HomeRecord, settings
 
 __all__ = ["Project", "Sample"]
 
@@ -59,7 +58,7 @@ class Project:
     def find(cls, start: Path) -> Project:
         """The nearest project at or above a folder. Raises Refused, saying how to make one."""
         for folder in (start.resolve(), *start.resolve().parents):
-            if (folder / "workspace.yaml").is_file() or _settings(folder) is not None:
+            if (folder / "workspace.yaml").is_file() or settings(folder) is not None:
                 return cls(folder)
         raise Refused(
             f"{start} is in no project: there is no workspace.yaml here or above. A project is a folder with definitions.py "
@@ -70,12 +69,12 @@ class Project:
     @property
     def module(self) -> str:
         """The module that holds `defs`."""
-        return str((_settings(self.folder) or {}).get("definitions", "definitions"))
+        return str((settings(self.folder) or {}).get("definitions", "definitions"))
 
     @property
     def sample(self) -> Sample:
         """The registered sample. Raises BadDeclaration when there is none."""
-        named = (_settings(self.folder) or {}).get("sample")
+        named = (settings(self.folder) or {}).get("sample")
         if not named:
             raise BadDeclaration(f"{self.folder} registers no sample: build without one, lightkeeper build --sample none.")
         module, _, name = str(named).partition(":")
@@ -85,12 +84,4 @@ class Project:
 
     def home(self, given: Path | None) -> Home:
         """The home that is meant: --home, else LIGHTKEEPER_HOME, else `.lightkeeper` in the project."""
-        return Home(given.absolute()) if given else Home.find(self.folder, os.environ)
-
-
-def _settings(folder: Path) -> dict[str, Any] | None:
-    try:
-        text = (folder / "pyproject.toml").read_text(encoding="utf-8")
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    return cast("dict[str, Any] | None", tomllib.loads(text).get("tool", {}).get("lightkeeper"))
+        return Home.find(self.folder, os.environ, given)

@@ -15,6 +15,7 @@ from pathlib import Path
 import dagster as dg
 import polars as pl
 
+from lightkeeper.errors import escaped
 from lightkeeper.home import Home
 from lightkeeper.lake.landing import Arrival, scan
 from lightkeeper.lake.table import Lake
@@ -111,15 +112,18 @@ def _names(files: Iterable[Arrival]) -> str:
 
 def _listed(names: Sequence[str]) -> str:
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more
+    return escaped(", ".join(names[:_NAMED])) + more
 
 
 def _still(cursor: Cursor) -> Iterable[str]:
-    """What the sensor waits for, and what it gave up."""
+    """What the sensor waits for, what it gave up, and what it passes over."""
     if cursor.waiting:
         yield f"Seen once, waiting until unchanged: {_listed(sorted(cursor.waiting))}."
     if cursor.given_up:
         yield f"Given up after {ATTEMPTS} runs that failed, touch the file to try again: {_listed(cursor.given_up)}."
+    if cursor.passed_over:
+        names = _listed(cursor.passed_over)
+        yield f"Superseded by a later file for its day, not landed: {names}. Touch a file to let it speak for its day."
 
 
 def _first_partition(context: dg.SensorEvaluationContext, landing: Landing) -> date:

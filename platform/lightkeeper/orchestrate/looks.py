@@ -32,21 +32,23 @@ class Cursor:
         looks: digest of the folder as last seen.
         waiting: files seen once, each with its look.
         asked: runs asked for that have not succeeded, by key, with their files and the looks of these.
+        passed_over: files that no run looked at, because a later file speaks for their day; by name.
     """
 
     looks: str = ""
     waiting: _Looks = field(default_factory=dict)
     asked: Mapping[str, _Looks] = field(default_factory=dict)
+    passed_over: list[str] = field(default_factory=list)
 
     @property
     def idle(self) -> bool:
         """Whether nothing is under way: what was given up is only remembered."""
-        return not self.waiting and all(_attempt(key) > ATTEMPTS for key in self.asked)
+        return not self.waiting and not any(_runs(key) for key in self.asked)
 
     @property
     def given_up(self) -> list[str]:
         """The files whose runs failed too often."""
-        return sorted(name for key, files in self.asked.items() if _attempt(key) > ATTEMPTS for name in files)
+        return sorted(name for key, files in self.asked.items() if not _runs(key) for name in files)
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,8 @@ def look(
     if looks == before.looks and before.idle:
         return [], before
     known = ledger()
-    speaking = {one.name: one for one in newest_for_each_part([one for one in seen if one.part])[0]}
+    speak, superseded = newest_for_each_part([one for one in seen if one.part])
+    speaking = {one.name: one for one in speak}
     states = _states(known, speaking.values())
     again, asked = _followed(before.asked, speaking, states, failed)
     held = {name for files in asked.values() for name in files}
@@ -97,7 +100,15 @@ def look(
     growing = [one for one in fresh if one not in steady]
     first = _asked_first(steady, {_day(one) for one in growing}, known, content)
     asked |= {run.key: {name: look_of(speaking[name]) for name in run.files} for run in first}
-    return [*again, *first], Cursor(looks, {one.name: look_of(one) for one in growing}, asked)
+    waiting = {one.name: look_of(one) for one in growing}
+    soon = {speaking[name].part for name in {*waiting, *(name for key in asked if _runs(key) for name in asked[key])}}
+    return [*again, *first], Cursor(looks, waiting, asked, _unseen(superseded, known, soon))
+
+
+def _unseen(superseded: Sequence[Arrival], known: pl.DataFrame, soon: set[date | None]) -> list[str]:
+    """Superseded files that no run looked at as they are. A run looks at every file of its days: those of `soon` get one."""
+    states = _states(known, superseded)
+    return sorted(one.name for one in superseded if one.name not in states and one.part not in soon)
 
 
 def _states(known: pl.DataFrame, here: Iterable[Arrival]) -> dict[str, str]:
@@ -120,13 +131,13 @@ def _followed(
     followed: dict[str, _Looks] = {}
     for key, files in asked.items():
         same = {name: its for name, its in files.items() if name in here and look_of(here[name]) == its}
-        verdict = None if _attempt(key) > ATTEMPTS else failed(key)
+        verdict = failed(key) if _runs(key) else None
         open_ = {name: its for name, its in same.items() if verdict is None or _is_open(states.get(name), verdict)}
         if not open_:
             continue
         then = key if verdict is None else _next(key)
         followed[then] = open_
-        if verdict is not None and _attempt(then) <= ATTEMPTS:
+        if verdict is not None and _runs(then):
             again.append(_wanted([here[name] for name in open_], then, landed=all(name in states for name in open_)))
     return again, followed
 
@@ -139,6 +150,11 @@ def _is_open(state: str | None, failed: bool) -> bool:  # noqa: FBT001 - a verdi
 def _attempt(key: str) -> int:
     """The number of a run's attempt; one beyond ATTEMPTS is never made, it says that the files were given up."""
     return int(key.rpartition("#")[2])
+
+
+def _runs(key: str) -> bool:
+    """Whether a key is that of a run, and says not that its files were given up."""
+    return _attempt(key) <= ATTEMPTS
 
 
 def _next(key: str) -> str:

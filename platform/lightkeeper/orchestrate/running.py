@@ -6,6 +6,7 @@ import importlib
 import os
 import sqlite3
 import sys
+import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -69,14 +70,37 @@ def ready(home: Home) -> dg.DagsterInstance:
 
 
 def load(project: Path, module: str = "definitions") -> dg.Definitions:
-    """The definitions of a project, imported from its folder. Raises BadDeclaration when the module has no `defs`."""
+    """The definitions of a project, imported from its folder.
+
+    Raises BadDeclaration when the module has no `defs`, or fails: then it names the project's file and line.
+    """
     if str(project) not in sys.path:
         sys.path.insert(0, str(project))
     os.chdir(project)
-    found = getattr(importlib.import_module(module), "defs", None)
+    try:
+        found = getattr(importlib.import_module(module), "defs", None)
+    except LightkeeperError:
+        raise
+    except Exception as error:
+        raise BadDeclaration(_failed_at(project, error)) from error
     if not isinstance(found, dg.Definitions):
         raise BadDeclaration(f"{project}/{module}.py has no `defs`: make one, defs = dg.Definitions(...).")
     return found
+
+
+def _failed_at(project: Path, error: Exception) -> str:
+    """Where the project's own code failed, and how: its last line on the way to the error."""
+    library, root, where = Path(__file__).resolve().parents[1], project.resolve(), str(project)
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        path = Path(frame.filename).resolve()
+        if path.is_relative_to(root) and not path.is_relative_to(library) and "site-packages" not in path.parts:
+            where = f"{path} line {frame.lineno}"
+            break
+    if isinstance(error, SyntaxError) and error.filename:
+        where = f"{error.filename} line {error.lineno}"
+    said = error.msg if isinstance(error, SyntaxError) else str(error)
+    mend = ". What is missing, and how to mend it: lightkeeper doctor" if isinstance(error, ImportError) else ""
+    return f"{where}: {type(error).__name__}: {said}{mend}"
 
 
 def landed(defs: dg.Definitions) -> frozenset[dg.AssetKey]:
