@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -96,7 +95,6 @@ def matrix(model: Model, rows: pl.DataFrame) -> NDArray[np.float64]:
 
 def train(model: Model, rows: pl.DataFrame) -> Artifact:
     """Fit on all rows of a training frame. The same rows, parameters and library give the same bytes."""
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # waiting threads give their core away; read when lightgbm loads
     import lightgbm
 
     params = dict(model.lightgbm_params)
