@@ -51,7 +51,7 @@ def daily_demand(sales: lk.TableInput, holidays: lk.TableInput) -> lk.TableOutpu
     entered = entries(sales.frame)
     days = _affected(sales, holidays, entered)
     frame = panel(sales.frame, holidays.frame, days, entered)
-    metadata = {"days computed": frame["day"].n_unique(), "pieces a day": lk.picture(_recent(sales.frame), "the last 13 weeks")}
+    metadata = {"days computed": frame["day"].n_unique(), "units a day": lk.picture(_recent(sales.frame), "the last 13 weeks")}
     return lk.TableOutput(lk.check(frame, DailyDemand), days=days, metadata=metadata)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -12,6 +13,8 @@ from lightkeeper.errors import BadDeclaration, BadName
 from lightkeeper.values import check_name
 
 __all__ = ["DEFAULTS", "Model"]
+
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # waiting threads give their core away; read when lightgbm loads
 
 DEFAULTS: Mapping[str, object] = {
     "objective": "regression",
