@@ -8,6 +8,6 @@ from resources import HOME, RESOURCES
 from sensors import SENSORS
 
 defs = dg.Definitions.merge(
-    lk.definitions(MODELS, LANDINGS, HOME),
-    dg.Definitions(assets=TABLES, sensors=SENSORS, resources=RESOURCES, executor=dg.in_process_executor),
+    lk.definitions(MODELS, LANDINGS, HOME, TABLES),
+    dg.Definitions(sensors=SENSORS, resources=RESOURCES, executor=dg.in_process_executor),
 )

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from lightkeeper.measure.panel import features as features
     from lightkeeper.measure.panel import reach as reach
     from lightkeeper.measure.panel import touched as touched
+    from lightkeeper.measure.gate import Gate as Gate
     from lightkeeper.models.model import Model as Model
     from lightkeeper.orchestrate.arrivals import arrivals_sensor as arrivals_sensor
     from lightkeeper.orchestrate.io_manager import LakeIOManager as LakeIOManager
@@ -58,6 +59,7 @@ _PUBLIC = {
     "lake.sources": "DeltaSource",
     "lake.table": "Lake",
     "measure.contract": "check",
+    "measure.gate": "Gate",
     "measure.panel": "Lag Roll complete extended features reach touched",
     "models.model": "Model",
     "orchestrate.arrivals": "arrivals_sensor",

@@ -10,6 +10,7 @@ LightkeeperError
 │   ├── FileRefused          a landed file cannot be read as what it says it is
 │   └── BadDeclaration       a model, contract or source is declared wrongly
 ├── TableVersionGone         a version existed, and its files do not
+├── ModelAltered             the stored bytes of a model are not those that were recorded
 ├── Conflict                 somebody else committed first
 ├── StorageFailed            the disk or the object store refused a write
 └── HomeBusy                 another process is landing into this home
@@ -24,6 +25,7 @@ __all__ = [
     "FileRefused",
     "HomeBusy",
     "LightkeeperError",
+    "ModelAltered",
     "NoSuchTable",
     "NoSuchVersion",
     "Refused",
@@ -89,6 +91,10 @@ class BadDeclaration(Refused):
 
 class TableVersionGone(LightkeeperError):
     """A version existed, and its files do not."""
+
+
+class ModelAltered(LightkeeperError):
+    """The stored bytes of a model are not those that were recorded."""
 
 
 class Conflict(LightkeeperError):

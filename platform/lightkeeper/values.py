@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime
 
 from lightkeeper.errors import BadName
 
-__all__ = ["Input", "LandedFile", "ModelVersion", "Stamp", "TableVersion", "Window", "check_name"]
+__all__ = ["Decision", "Input", "LandedFile", "ModelVersion", "Stamp", "TableVersion", "Window", "check_name", "version_name"]
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}")
 
@@ -57,6 +57,42 @@ class ModelVersion:
         if not colon or not number.isascii() or not number.isdigit() or int(number) == 0:
             raise BadName(f"{text!r} is no model version: write it like demand:v3.")
         return cls(check_name(name), int(number))
+
+
+def version_name(model: str, number: int) -> str:
+    """`demand:v3`; version 0 is the naive forecast, `demand:naive`."""
+    return f"{model}:v{number}" if number else f"{model}:naive"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One decision on a model version, before it is recorded.
+
+    Attributes:
+        model: its name.
+        action: trained, judged, rejected, confirmed, promoted or rolled_back.
+        version: that it is about; 0 is the naive forecast.
+        by: whose: a run, a person.
+        why: in one sentence.
+        against: the champion at that time, where one was compared.
+        code: the reason as one word, such as better, tie, slice_harmed.
+        alpha: what a gate spent.
+        judgement: the number of the judgement that it follows from.
+        pins: the table versions that it stands on ("sales@41").
+        run_id: of the run that decided.
+    """
+
+    model: str
+    action: str
+    version: int
+    by: str
+    why: str
+    against: int | None = None
+    code: str = ""
+    alpha: float | None = None
+    judgement: int | None = None
+    pins: tuple[str, ...] = ()
+    run_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

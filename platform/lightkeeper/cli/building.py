@@ -139,13 +139,15 @@ def _land_each(site: _Site, sample: Sample, days: list[date]) -> None:
     todo = [day for day in days if done is None or day > done]
     if not todo:
         return
-    trading, keys = set(sample.trading_days(site.home)), refreshed(site.defs)
+    trading = set(sample.trading_days(site.home))
+    newest = max((day for day in todo if day in trading), default=None)
     with site.built.timed("day by day"):
         for number, day in enumerate(todo):
             site.tell(Step(f"{day:%a %d %b %Y}", number, len(todo)))
             if day in trading:
                 sample.release(site.home, [day])
                 _advance(site.home, day)
+                keys = refreshed(site.defs, explained=day == newest)
                 site.built.add(materialize(site.defs, site.instance, keys, (day, day)), 1)
             _note(site.home, day)
         site.tell(Step(_count(len(todo), "day") + " landed", len(todo), len(todo)))

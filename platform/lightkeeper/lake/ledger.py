@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import polars as pl
@@ -29,7 +29,9 @@ class Ledger:
 
     def rows(self) -> pl.DataFrame:
         """All rows, in the order in which they were added; no rows when nothing was added yet."""
-        handle = self._handle()
+        return self._held(self._handle())
+
+    def _held(self, handle: Any) -> pl.DataFrame:
         return self._rows([] if handle is None else live_files(handle, None))
 
     def add(self, rows: Iterable[Mapping[str, object]]) -> None:
@@ -38,14 +40,27 @@ class Ledger:
         Raises TypeRefused for a row of another form, Conflict after many lost races, StorageFailed when the disk refuses.
         """
         frame = self._frame(list(rows))
-        if frame.is_empty():
-            return
+        if not frame.is_empty():
+            self._repeated(lambda _: frame)
+
+    def decide(self, rule: Callable[[pl.DataFrame], Iterable[Mapping[str, object]]]) -> pl.DataFrame:
+        """Add what `rule` makes of the rows that are there, so that nobody adds a row in between; return what was added.
+
+        `rule` is asked again when somebody did; what it raises ends it, with nothing added. Raises as `add` does.
+        """
+        return self._repeated(lambda handle: self._frame(list(rule(self._held(handle)))))
+
+    def _repeated(self, made: Callable[[Any], pl.DataFrame]) -> pl.DataFrame:
+        """Commit a frame on top of the ledger as it is opened, again when somebody was faster."""
         for _ in range(_ATTEMPTS):
+            handle = self._handle()
+            frame = made(handle)
             try:
-                self._add(frame)
+                if not frame.is_empty():
+                    self._add(frame, handle)
             except Conflict:
                 continue
-            return
+            return frame
         raise Conflict(f"{self.path}: {_ATTEMPTS} commits in a row were beaten by other writers. Run it again.")
 
     def _frame(self, rows: list[Mapping[str, object]]) -> pl.DataFrame:
@@ -58,8 +73,7 @@ class Ledger:
         except (TypeError, OverflowError, pl.exceptions.PolarsError) as error:
             raise TypeRefused(f"{self.path}: a row does not fit {dict(self.schema)}: {error}") from error
 
-    def _add(self, frame: pl.DataFrame) -> None:
-        handle = self._handle()
+    def _add(self, frame: pl.DataFrame, handle: Any) -> None:
         base = -1 if handle is None else handle.version()
         live = [] if handle is None else live_files(handle, None)
         small = [one for one in live if one.rows < _SMALL]

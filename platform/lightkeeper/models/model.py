@@ -1,63 +1,54 @@
-"""Model: what a data scientist declares. A value; training and forecasting are elsewhere."""
+"""Model: what a data scientist declares. A value; training, judging and forecasting are elsewhere."""
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
+from functools import cached_property
+from typing import Any, Self, get_args
 
 from lightkeeper.errors import BadDeclaration, BadName
+from lightkeeper.measure.gate import Gate
+from lightkeeper.measure.skill import Kind
+from lightkeeper.models.expectations import Expectation, parse
+from lightkeeper.models.params import all_params, wrong_params
 from lightkeeper.values import check_name
 
-__all__ = ["DEFAULTS", "Model"]
+__all__ = ["Model"]
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # waiting threads give their core away; read when lightgbm loads
 
-DEFAULTS: Mapping[str, object] = {
-    "objective": "regression",
-    "num_iterations": 200,
-    "learning_rate": 0.06,
-    "num_leaves": 31,
-    "min_data_in_leaf": 100,
-    "max_bin": 127,
-    "seed": 1,
-    "num_threads": 2,
-}
-
-_FIXED = {"deterministic": True, "force_row_wise": True, "verbosity": -1}  # what makes a model byte-identical when rebuilt
-_ALIASES = {
-    "num_iterations": "num_iteration n_iter num_tree num_trees num_round num_rounds nrounds num_boost_round n_estimators max_iter",
-    "learning_rate": "shrinkage_rate eta",
-    "num_leaves": "num_leaf max_leaves max_leaf max_leaf_nodes",
-    "min_data_in_leaf": "min_data_per_leaf min_data min_child_samples min_samples_leaf",
-    "max_bin": "max_bins",
-    "objective": "objective_type app application loss",
-    "seed": "random_seed random_state",
-    "num_threads": "num_thread nthread nthreads n_jobs",
-    "verbosity": "verbose",
-}  # LightGBM takes the name and leaves an alias beside it unread
-_NAME_OF = {alias: name for name, aliases in _ALIASES.items() for alias in aliases.split()}
-_WHOLE = ("num_iterations", "seed", "num_threads")  # parameters that are recorded as whole numbers
+_JUDGED_DAYS = 28  # of a model without a horizon
 _UNFIT = re.compile(r'["\[\]{}:,\s]')  # in a feature's name, for LightGBM
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Model:
-    """A model that learns `target` from `features` of one table and forecasts it for each key and day ahead.
+    """A model that learns `target` from `features` of one table and predicts it where it is not known yet.
 
     Args:
-        name: of the model; its tables are `<name>_model` and `<name>_forecast`.
+        name: of the model; its tables are `<name>_model`, `<name>_judgement`, `<name>_forecast` and so on.
         table: holds one row for each combination of `keys` and `time`; rows whose target is null are not learnt from, and
             those after the last known day are what is forecast.
         keys: columns that name a series.
         time: the date column.
-        target: the column to forecast.
-        horizon: days ahead; every feature must be known that long before its day.
-        features: the columns to learn from, numbers or booleans.
+        target: the column to predict.
+        features: the columns to learn from: numbers, booleans, or texts, which are taken as categories.
+        horizon: days ahead; every feature must be known that long before its day. None: no forecast of days to come, but a
+            prediction for each row without a target.
+        kind: of the target: "continuous", "count" (never below 0) or "binary" (0 or 1; the prediction is a probability).
         params: LightGBM parameters over the defaults; those that make training reproducible cannot be changed.
+        slices: columns of the table; a challenger may not be worse in a slice, whatever it gains elsewhere.
+        promote_if: the gate between a challenger and the champion.
+        expect: what must be true of the model's behaviour, such as "units falls when price_gbp rises",
+            "units stays when week rises", "wape at most 0.5 where product=85123A".
+        levels: of the intervals, such as 0.8; none for a binary target.
+        season: days of the naive forecast's season.
+        windows: how many stretches of the horizon's length are backtested for the intervals, the judged one included.
         owners: e-mail addresses or `team:name`, as Dagster takes them.
         description: what it is for, in a sentence.
 
@@ -70,11 +61,27 @@ class Model:
     keys: tuple[str, ...]
     time: str
     target: str
-    horizon: int
     features: tuple[str, ...]
+    horizon: int | None = None
+    kind: Kind = "continuous"
     params: Mapping[str, object] = field(default_factory=dict)
+    slices: tuple[str, ...] = ()
+    promote_if: Gate = field(default_factory=Gate)
+    expect: tuple[str, ...] = ()
+    levels: tuple[float, ...] = (0.8, 0.95)
+    season: int = 7
+    windows: int = 1
     owners: tuple[str, ...] = ()
     description: str = ""
+
+    def __new__(cls, *_: Any, **options: Any) -> Self:
+        """Name an option that there is not, before Python only says that it is unexpected."""
+        there = [one.name for one in fields(cls)]
+        for option in sorted(set(options) - set(there)):
+            near = get_close_matches(option, there, 1)
+            mend = f"Did you mean {near[0]}?" if near else f"It has {', '.join(there)}."
+            raise BadDeclaration(f"model {options.get('name', '')}: there is no option {option!r}. {mend}")
+        return super().__new__(cls)
 
     def __post_init__(self) -> None:
         try:
@@ -87,15 +94,17 @@ class Model:
 
     def _wrong(self) -> Iterator[str]:
         """What is wrong with the declaration, with its mend; what comes later stands on what comes before."""
-        given: tuple[object, object] = (self.features, self.keys)
+        given: tuple[object, ...] = (self.features, self.keys, self.slices, self.expect, self.levels, self.owners)
         if not all(isinstance(one, tuple) for one in given):
-            yield 'features and keys are tuples: write ("price",) with the comma.'
+            yield 'features, keys, slices, expect, levels and owners are tuples: write ("price",) with the comma.'
         if not self.features or not self.keys:
             yield "it needs at least one feature and one key."
-        if not _is_whole(self.horizon) or self.horizon < 1:
-            yield f"horizon is {self.horizon!r}; it is a whole number of days, 1 at least."
+        if self.horizon is not None and not _at_least_one(self.horizon):
+            yield f"horizon is {self.horizon!r}; it is a whole number of days, 1 at least, or None."
         yield from self._wrong_columns()
-        yield from _wrong_params(self.params)
+        yield from self._wrong_choices()
+        yield from wrong_params(self.params)
+        yield from parse(self)[1]
 
     def _wrong_columns(self) -> Iterator[str]:
         if self.target in self.features:
@@ -109,6 +118,21 @@ class Model:
         unfit = [name for name in self.features if not name or _UNFIT.search(name)]
         if unfit:
             yield f"LightGBM takes no feature named {unfit[0]!r}: rename it to letters, digits and underscores."
+        if self.target in self.slices:
+            yield f"the target {self.target!r} is no slice: a slice is known before the outcome. Take it out."
+
+    def _wrong_choices(self) -> Iterator[str]:
+        if self.kind not in get_args(Kind):
+            yield f"kind is {self.kind!r}; it is one of {', '.join(get_args(Kind))}."
+        gate: object = self.promote_if
+        if not isinstance(gate, Gate):
+            yield f"promote_if is {self.promote_if!r}; give a gate, such as lk.Gate(alpha=0.01)."
+        odd = [level for level in self.levels if not isinstance(level, float) or not 0 < level < 1]
+        if odd or len(set(self.levels)) < len(self.levels):
+            yield f"levels are shares between 0 and 1, each once, such as (0.8, 0.95); given is {self.levels!r}."
+        for what in ("season", "windows"):
+            if not _at_least_one(getattr(self, what)):
+                yield f"{what} is {getattr(self, what)!r}; it is a whole number, 1 at least."
 
     @property
     def model_table(self) -> str:
@@ -116,14 +140,59 @@ class Model:
         return f"{self.name}_model"
 
     @property
+    def judgement_table(self) -> str:
+        """The table of its judgements: each contender in each slice."""
+        return f"{self.name}_judgement"
+
+    @property
+    def champion_table(self) -> str:
+        """The table of who served when."""
+        return f"{self.name}_champion"
+
+    @property
     def forecast_table(self) -> str:
-        """The table of its forecasts."""
-        return f"{self.name}_forecast"
+        """The table of its forecasts; without a horizon, of its predictions."""
+        return f"{self.name}_forecast" if self.horizon else f"{self.name}_predictions"
+
+    @property
+    def explanation_table(self) -> str:
+        """The table of what the newest forecasts are made of."""
+        return f"{self.name}_explanation"
+
+    @property
+    def outcome_table(self) -> str:
+        """The table of forecasts beside what came true."""
+        return f"{self.name}_outcome"
+
+    @property
+    def history_table(self) -> str:
+        """The table of each feature's distribution and effect, by model version."""
+        return f"{self.name}_feature_history"
+
+    @property
+    def training_tables(self) -> tuple[str, ...]:
+        """The tables that a training writes, and a landing does not."""
+        return (self.model_table, self.judgement_table, self.champion_table, self.history_table)
+
+    @property
+    def forecast_column(self) -> str:
+        """The column of the forecast."""
+        return f"{self.target}_forecast" if self.horizon else f"{self.target}_prediction"
+
+    @property
+    def judged_days(self) -> int:
+        """How many days a challenger is judged on: those after the cut that it was fitted up to."""
+        return self.horizon or _JUDGED_DAYS
 
     @property
     def lightgbm_params(self) -> dict[str, object]:
         """All parameters that LightGBM gets."""
-        return {**DEFAULTS, **self.params, **_FIXED}
+        return all_params(self.kind, self.params)
+
+    @cached_property
+    def expectations(self) -> tuple[Expectation, ...]:
+        """What `expect` says, read."""
+        return parse(self)[0]
 
     @property
     def row_key(self) -> tuple[str, ...]:
@@ -131,21 +200,5 @@ class Model:
         return (self.time, *self.keys)
 
 
-def _is_whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _wrong_params(params: Mapping[str, object]) -> Iterator[str]:
-    fixed = sorted({name for name in params if _NAME_OF.get(name, name) in _FIXED})
-    if fixed:
-        yield f"{', '.join(fixed)} is what makes training reproducible and cannot be changed. Take it out of params."
-    for alias in sorted(set(params) & set(_NAME_OF)):
-        yield f"params: LightGBM leaves {alias} unread beside {_NAME_OF[alias]}. Write {_NAME_OF[alias]}."
-    for name in _WHOLE:
-        value = params.get(name, 1)
-        if not _is_whole(value) or (isinstance(value, int) and value < (name != "seed")):
-            yield f"params: {name} is {value!r}; give a whole number."
-    try:
-        json.dumps(dict(params), allow_nan=False)
-    except (TypeError, ValueError) as error:
-        yield f"params are recorded as JSON, so they are numbers, texts, booleans or lists of them: {error}."
+def _at_least_one(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1

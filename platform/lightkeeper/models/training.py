@@ -1,116 +1,250 @@
-"""Training: a frame and a declaration in, an artifact and all that made it out. Deterministic; no clock, no I/O."""
+"""Training: rows and a declaration in, a model and all that made it out. Deterministic; no clock, no I/O.
+
+The point forecast and the two quantiles of the band are fitted on the same binned data, for the same number of rounds. That
+number is found by early stopping on a time split: fitted on the earlier days, stopped by the error on the last ones.
+"""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
-from typing import TYPE_CHECKING
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from lightkeeper.errors import Refused
 from lightkeeper.measure.content import digest, sums
 from lightkeeper.models.model import Model
+from lightkeeper.models.scoring import Fitted, encoded, kinds_of
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    import lightgbm
 
-__all__ = ["Artifact", "assert_columns", "matrix", "train", "training_frame"]
+__all__ = ["BAND", "Artifact", "assert_columns", "cut_of", "fit", "least_days", "training_frame"]
 
-_LIBRARIES = ("lightgbm", "numpy", "polars")
+BAND: Mapping[str, float] = {"low": 0.1, "high": 0.9}  # the quantiles of the band's models
+_PATIENCE = 30  # rounds without a better error before training stops
+_CATEGORIES = 1_000  # of a text feature, at most
+_SHORTEST = 14  # days to learn from, at least, before those that are judged
 
 
 @dataclass(frozen=True)
 class Artifact:
-    """One trained model.
+    """One trained model and what it was made of.
 
     Attributes:
-        data: LightGBM's model text, UTF-8.
-        sha256: of `data`, hex.
+        fitted: the model itself.
+        sha256: of its bytes, hex.
         rows: learnt from.
-        first, last: days (ISO) of the first and last row learnt from.
+        first, last: days of the first and last row learnt from.
+        rounds: of boosting.
         training_hash: content hash of the frame learnt from.
-        environment: JSON: libraries and processor.
     """
 
-    data: bytes
+    fitted: Fitted
     sha256: str
     rows: int
-    first: str
-    last: str
+    first: date
+    last: date
+    rounds: int
     training_hash: str
-    environment: str
 
 
-def training_frame(model: Model, table: pl.LazyFrame) -> pl.DataFrame:
-    """The rows with a known target, sorted by time and keys, which must name each row once.
+def least_days(model: Model) -> int:
+    """How many known days a model needs: those that are judged, and as many before as can be learnt from at all."""
+    return model.judged_days + _SHORTEST
 
-    Raises Refused: a column is not there or no number, no row has a target, a target is infinite, two rows share a key or
-        one lacks it.
+
+def cut_of(model: Model, table: pl.LazyFrame, today: date | None = None) -> date:
+    """The day up to which a challenger is fitted: the last known one less those that it is judged on.
+
+    Raises Refused: no day is known, too few are, or one lies after `today`.
     """
-    assert_columns(model, table, (*model.features, model.target))
+    assert_columns(model, table, ())
+    day = pl.col(model.time)
+    known = table.filter(pl.col(model.target).is_not_null()).select(day.max().alias("last"), day.n_unique().alias("days"))
+    last, days = known.collect().row(0)
+    if last is None:
+        raise Refused(f"{_of(model)}: no row has a known {model.target}, so there is nothing to learn. Land more days.")
+    if today is not None and last > today:
+        raise Refused(f"{_of(model)}: {model.target} is known for {last}, and today is {today}. Make targets of days to come null.")
+    if days < least_days(model):
+        raise Refused(
+            f"{_of(model)} has {days} known days; {least_days(model)} are needed: {model.judged_days} to be judged on, and "
+            f"{_SHORTEST} before them to learn from. Land more days; until then the naive forecast serves."
+        )
+    return date.fromordinal(last.toordinal() - model.judged_days)
+
+
+def training_frame(model: Model, table: pl.LazyFrame, until: date | None = None, today: date | None = None) -> pl.DataFrame:
+    """The rows with a known target up to the day `until`, sorted by time and keys, which must name each row once.
+
+    Columns: time, keys, target, features; other columns are not read.
+
+    Raises Refused: a column is not there or of no use, no row has a target, two rows share a key or one lacks it, a value is
+        infinite, a target is known after `today`, is no count or no 0 or 1 where it was declared so.
+    """
+    assert_columns(model, table, model.features)
     wanted = (*model.row_key, model.target, *model.features)
-    rows = table.filter(pl.col(model.target).is_not_null()).select(wanted).sort(model.row_key).collect()
+    known = table.filter(pl.col(model.target).is_not_null()).select(wanted)
+    rows = _sorted(known if until is None else known.filter(pl.col(model.time) <= until), model.row_key)
     if rows.is_empty():
-        raise Refused(f"model {model.name}: no row of {model.table} has a known {model.target}, so there is nothing to learn.")
+        before = "" if until is None else f" up to {until}"
+        raise Refused(f"{_of(model)}: no row has a known {model.target}{before}, so there is nothing to learn. Land more days.")
     _assert_rows(model, rows)
+    _assert_target(model, rows, today)
+    _assert_finite(model, rows, model.features)
     return rows
 
 
-def assert_columns(model: Model, table: pl.LazyFrame, numbers: Sequence[str]) -> None:
-    """Raise Refused unless the table has the model's keys, its time as a Date, and `numbers` as numbers or booleans."""
-    schema, of = table.collect_schema(), f"model {model.name}: {model.table}"
-    missing = [name for name in (*model.row_key, *numbers) if name not in schema]
+def _sorted(rows: pl.LazyFrame, key: Sequence[str]) -> pl.DataFrame:
+    """Collected and sorted, one column after the other, so that no column stands in memory twice for long."""
+    frame = rows.collect()
+    order = frame.select(pl.arg_sort_by(key)).to_series()
+    return pl.DataFrame([frame.drop_in_place(name).gather(order) for name in list(frame.columns)])
+
+
+def _of(model: Model) -> str:
+    return f"model {model.name}: {model.table}"
+
+
+def assert_columns(model: Model, table: pl.LazyFrame, features: Sequence[str]) -> None:
+    """Raise Refused unless the table has keys, time as a Date, a target that is a number, and features of use."""
+    schema, of = table.collect_schema(), _of(model)
+    missing = [name for name in (*model.row_key, model.target, *features) if name not in schema]
     if missing:
         raise Refused(f"{of} has no column {', '.join(missing)}; it has {', '.join(schema)}.")
-    text = [name for name in numbers if not (schema[name].is_numeric() or schema[name] == pl.Boolean)]
-    if text:
-        raise Refused(f"{of}: {', '.join(f'{name} ({schema[name]})' for name in text)} is no number. Make it one in {model.table}.")
+    odd = [name for name in features if kinds_of(schema[name]) is None]
+    if odd or kinds_of(schema[model.target]) != "number":
+        name = odd[0] if odd else model.target
+        raise Refused(f"{of}: {name} ({schema[name]}) is no number{' and no text' if odd else ''}. Make it one in {model.table}.")
     if schema[model.time] != pl.Date:
         raise Refused(f"{of}: the time column {model.time} is {schema[model.time]}. Make it a Date in {model.table}.")
 
 
 def _assert_rows(model: Model, rows: pl.DataFrame) -> None:
-    of, keys = f"model {model.name}: {model.table}", rows.select(model.row_key)
+    of, keys = _of(model), rows.select(model.row_key)
     nameless = [name for name in model.row_key if keys[name].null_count()]
     if nameless:
         raise Refused(f"{of} has {keys[nameless[0]].null_count()} rows without {nameless[0]}. Each row needs its keys and day.")
-    double = keys.is_duplicated()
-    if double.any():
-        raise Refused(f"{of} has two rows for {keys.filter(double).row(0)}. Each {' and '.join(model.row_key)} stands once.")
-    wild = rows.filter(~pl.col(model.target).cast(pl.Float64).is_finite())
-    if wild.height:
-        raise Refused(f"{of}: {model.target} is {wild[model.target][0]} for {wild.select(model.row_key).row(0)}. Make it null.")
+    double = pl.all_horizontal(pl.col(name) == pl.col(name).shift() for name in model.row_key)  # they are sorted
+    twice = keys.filter(double)
+    if twice.height:
+        raise Refused(f"{of} has two rows for {twice.row(0)}. Each {' and '.join(model.row_key)} stands once.")
 
 
-def matrix(model: Model, rows: pl.DataFrame) -> NDArray[np.float64]:
-    """The features, float64, one row each, in declared order; nulls become NaN."""
-    return rows.select(pl.col(name).cast(pl.Float64) for name in model.features).to_numpy(order="c")
+def _assert_target(model: Model, rows: pl.DataFrame, today: date | None) -> None:
+    of, target = _of(model), rows[model.target].cast(pl.Float64)
+    wrong = {"continuous": ~target.is_finite(), "count": ~(target.is_finite() & (target >= 0)), "binary": ~target.is_in([0.0, 1.0])}
+    odd = rows.filter(wrong[model.kind])
+    if odd.height:
+        what = {"continuous": "Make it null", "count": "A count is 0 or more", "binary": "A binary target is 0, 1 or null"}
+        raise Refused(f"{of}: {model.target} is {odd[model.target][0]} for {odd.select(model.row_key).row(0)}. {what[model.kind]}.")
+    last = rows[model.time][-1]
+    if today is not None and last > today:
+        raise Refused(f"{of}: {model.target} is known for {last}, and today is {today}. Make targets of days to come null.")
 
 
-def train(model: Model, rows: pl.DataFrame) -> Artifact:
-    """Fit on all rows of a training frame. The same rows, parameters and library give the same bytes."""
+def _assert_finite(model: Model, rows: pl.DataFrame, features: Sequence[str]) -> None:
+    for name in features:
+        if rows[name].dtype.is_float() and rows[name].is_infinite().any():
+            row = rows.filter(pl.col(name).is_infinite()).select(model.row_key).row(0)
+            raise Refused(f"{_of(model)}: the feature {name} is infinite for {row}. Make it null.")
+
+
+def _assert_learnable(model: Model, rows: pl.DataFrame) -> None:
+    days = rows[model.time].n_unique()
+    if days < _SHORTEST:
+        raise Refused(f"{_of(model)} has {days} known days to learn from, {_SHORTEST} are needed. Land more days, then train.")
+    if rows[model.target].n_unique() == 1:
+        value = rows[model.target][0]
+        raise Refused(f"{_of(model)}: {model.target} is {value} in each of {rows.height:,} rows, so there is nothing to learn.")
+
+
+def fit(model: Model, rows: pl.DataFrame, rounds: int | None = None) -> Artifact:
+    """Fit on all rows of a training frame. The same rows, parameters and library give the same bytes.
+
+    Args:
+        model: the declaration.
+        rows: what `training_frame` gives.
+        rounds: of boosting; None finds the number by early stopping on the last days.
+
+    Raises Refused: the rows are too few days, or their target is constant.
+    """
+    _assert_learnable(model, rows)
+    params = dict(model.lightgbm_params)
+    most = int(str(params.pop("num_iterations")))
+    categories = _categories(model, rows)
+    data = _dataset(model, rows, categories, params)
+    rounds = rounds or _rounds(data, params, most, _split(model, rows))
+    parts = {"point": _boosted(data, params, rounds)}
+    if model.kind != "binary":
+        parts |= {part: _boosted(data, _quantile(params, level), rounds) for part, level in BAND.items()}
+    fitted = Fitted(model.features, categories, parts)
+    return Artifact(
+        fitted=fitted,
+        sha256=fitted.sha256,
+        rows=rows.height,
+        first=rows[model.time][0],
+        last=rows[model.time][-1],
+        rounds=rounds,
+        training_hash=digest(dict(rows.schema), sums(rows)),
+    )
+
+
+def _categories(model: Model, rows: pl.DataFrame) -> dict[str, tuple[str, ...]]:
+    """The values of each text feature, sorted."""
+    found = {
+        name: tuple(rows[name].cast(pl.String).unique().drop_nulls().sort())
+        for name in model.features
+        if kinds_of(rows.schema[name]) == "text"
+    }
+    for name, values in found.items():
+        if len(values) > _CATEGORIES:
+            raise Refused(
+                f"{_of(model)}: the feature {name} has {len(values):,} values; {_CATEGORIES:,} can be told apart. Group them."
+            )
+    return found
+
+
+def _dataset(
+    model: Model, rows: pl.DataFrame, categories: Mapping[str, Sequence[str]], params: Mapping[str, Any]
+) -> lightgbm.Dataset:
     import lightgbm
 
-    params = dict(model.lightgbm_params)
-    rounds = int(str(params.pop("num_iterations")))
-    labels = rows[model.target].cast(pl.Float64).to_numpy()
-    data = lightgbm.Dataset(matrix(model, rows), labels, feature_name=list(model.features), params=params)
-    booster = lightgbm.train(params, data, num_boost_round=rounds)
-    text = booster.model_to_string().encode()
-    return Artifact(
-        data=text,
-        sha256=hashlib.sha256(text).hexdigest(),
-        rows=rows.height,
-        first=str(rows[model.time][0]),
-        last=str(rows[model.time][-1]),
-        training_hash=digest(dict(rows.schema), sums(rows)),
-        environment=json.dumps(
-            {**{name: version(name) for name in _LIBRARIES}, "machine": platform.machine(), "python": platform.python_version()}
-        ),
+    matrix = encoded(rows, model.features, categories).to_arrow(compat_level=pl.CompatLevel.oldest())
+    data = lightgbm.Dataset(
+        matrix,
+        rows[model.target].cast(pl.Float64).to_numpy(),
+        feature_name=list(model.features),
+        categorical_feature=list(categories),
+        params=dict(params),
     )
+    return data.construct()
+
+
+def _split(model: Model, rows: pl.DataFrame) -> int:
+    """How many rows, from the first, stand before the days that stop the training."""
+    first, last = rows[model.time][0], rows[model.time][-1]
+    held = min(model.judged_days, max(((last - first).days + 1) // 4, 1))
+    return rows.filter(pl.col(model.time) <= last - timedelta(held)).height
+
+
+def _rounds(data: lightgbm.Dataset, params: Mapping[str, Any], most: int, split: int) -> int:
+    import lightgbm
+
+    learnt, held = data.subset(list(range(split))), data.subset(list(range(split, data.num_data())))
+    stop = lightgbm.early_stopping(_PATIENCE, verbose=False)
+    booster = lightgbm.train(dict(params), learnt, most, valid_sets=[held], callbacks=[stop])
+    return int(booster.best_iteration) if booster.best_iteration > 0 else most
+
+
+def _quantile(params: Mapping[str, Any], level: float) -> dict[str, Any]:
+    return {**params, "objective": "quantile", "alpha": level}
+
+
+def _boosted(data: lightgbm.Dataset, params: Mapping[str, Any], rounds: int) -> bytes:
+    import lightgbm
+
+    return lightgbm.train(dict(params), data, rounds).model_to_string(num_iteration=-1).encode()

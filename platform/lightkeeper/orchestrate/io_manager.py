@@ -154,6 +154,29 @@ class LakeIOManager(dg.ConfigurableIOManager):
         """The version that a write of this run to `table` stands on; -1 when the table did not exist."""
         return self._pins_of(context.run.run_id, context.instance).base(table)
 
+    def read(self, context: dg.AssetExecutionContext, table: str) -> TableInput | None:
+        """A table that the asset reads if it is there, at the version that the run reads; recorded as read. None without one."""
+        pins, lake = self._pins_of(context.run.run_id, context.instance), self.lake
+        if pins.base(table) < 0:
+            return None
+        read = pins.input(table)
+        self._reads.setdefault((context.run.run_id, _step(context)), {})[table] = read
+        return TableInput(read.version, _scan(lake, read), lake=lake)
+
+    def append(
+        self, context: dg.AssetExecutionContext, table: str, output: TableOutput, inputs: Iterable[TableVersion]
+    ) -> TableVersion:
+        """Add rows to the table of another asset, on top of the version that the run stands on; the run reads it from then on."""
+        lake, pins = self.lake, self._pins_of(context.run.run_id, context.instance)
+        commit, dirty = git_state(project_folder(context.run))
+        version = code_version(context.assets_def, context.asset_key)
+        stamp = Stamp(context.asset_key.to_user_string(), context.run.run_id, version, commit, dirty, extra=output.extra)
+        made = lake.append(table, output.frame, inputs=inputs, stamp=stamp, base=pins.base(table), alone=True)
+        pins.record(made)
+        found = {**shown(lake, made, {}, unchanged=False), **output.metadata}
+        context.log_event(dg.AssetMaterialization(dg.AssetKey(table.split("__")), metadata=found))
+        return made
+
     def _pins_of(self, run_id: str, instance: dg.DagsterInstance) -> RunPins:
         if run_id not in self._pins:
             folder = Path(instance.storage_directory()) / "lightkeeper" / run_id
@@ -184,6 +207,10 @@ class LakeIOManager(dg.ConfigurableIOManager):
             return TableInput(read.version, frame)
         changed = lake.changed(read.version.table, before.version, read.version.version)
         return TableInput(read.version, frame, before, changed, lake)
+
+
+def _step(context: dg.AssetExecutionContext) -> str:
+    return context.op_execution_context.get_step_execution_context().step.key
 
 
 def _scan(lake: Lake, read: Input) -> pl.LazyFrame:

@@ -1,117 +1,250 @@
-"""The assets that a declared model becomes: `<name>_model` and `<name>_forecast`. It trains and forecasts nothing itself."""
+"""The assets that decide who serves: `<name>_model`, `<name>_judgement`, `<name>_champion`.
+
+A run trains a challenger up to a cut, judges it on the days after it, and promotes it or not; a challenger that wins is fitted
+again up to the present. What is decided stands in the ledger of decisions; the table `<name>_champion` shows it.
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import polars as pl
 
 from lightkeeper.lake.lineage import KEEP_EVERY_VERSION
-from lightkeeper.models.forecasting import forecast
+from lightkeeper.measure.gate import alpha_now
+from lightkeeper.models import champions, judging, registry
+from lightkeeper.models.decisions import decided, decisions, gates, standing
+from lightkeeper.models.environment import environment
+from lightkeeper.models.forecasting import server
+from lightkeeper.models.judging import Judgement, judge, judgement_rows
 from lightkeeper.models.model import Model
-from lightkeeper.models.registry import NOTES, ROW, newest, same_as_newest, version_row
-from lightkeeper.models.training import train, training_frame
+from lightkeeper.models.promotion import Bench, follow, unfollowed
+from lightkeeper.models.registry import Made, last_number, read_version, same_as_before, version_row
+from lightkeeper.models.training import cut_of, fit, training_frame
+from lightkeeper.orchestrate.code import project_folder
+from lightkeeper.orchestrate.declared import columns_of, declared_version
 from lightkeeper.orchestrate.io_manager import LakeIOManager, TableInput, TableOutput
+from lightkeeper.orchestrate.recompute import assert_known_ahead
 from lightkeeper.orchestrate.shown import picture
+from lightkeeper.values import Decision, TableVersion, version_name
 
 __all__ = ["model_assets"]
 
 
 def model_assets(model: Model) -> list[dg.AssetsDefinition]:
-    """The two assets of one model."""
-    return [_model_asset(model), _forecast_asset(model)]
+    """The three assets of one model that decide who serves."""
+    return [_model_asset(model), _judgement_asset(model), _champion_asset(model)]
+
+
+# -- training ---------------------------------------------------------------------------------------------------
 
 
 def _model_asset(model: Model) -> dg.AssetsDefinition:
     @dg.asset(
         name=model.model_table,
         ins={"table": dg.AssetIn(model.table)},
+        description=model.description or f"Versions of the model {model.name}: {model.target} from {model.table}, one row each.",
+        metadata={"dagster/column_schema": columns_of(registry.ROW, registry.NOTES)},
         group_name="models",
         kinds={"lightgbm", "deltalake"},
         owners=list(model.owners),
-        code_version=_code_version(model),
-        description=model.description or f"Versions of the model {model.name}: {model.target} from {model.table}, one row each.",
-        metadata={"dagster/column_schema": _versions_schema()},
+        code_version=declared_version(model),
         required_resource_keys={"io_manager"},
     )
-    def trained(context: dg.AssetExecutionContext, table: TableInput) -> TableOutput:
+    def trained(context: dg.AssetExecutionContext, table: TableInput) -> Iterator[Any]:
         manager: LakeIOManager = context.resources.io_manager
-        lake = manager.lake
-        rows = training_frame(model, table.frame)
-        artifact = train(model, rows)
-        base = manager.base(context, model.model_table)
-        number = 1
-        if base >= 0:
-            versions = lake.read(model.model_table, base)
-            if same_as_newest(versions, artifact):
-                return TableOutput(pl.DataFrame(schema=ROW), append=True)
-            number = int(versions.select(pl.col("version").max()).collect().item()) + 1
-        row = version_row(model, number, artifact, [table.version], lake.clock())
+        assert_known_ahead(model, _metadata_of(context, model.table))
+        lake, base = manager.lake, manager.base(context, model.model_table)
+        cut = cut_of(model, table.frame, lake.clock().date())
+        rows = training_frame(model, table.frame, cut)
+        artifact = fit(model, rows)
+        versions = lake.read(model.model_table, base) if base >= 0 else pl.LazyFrame(schema=registry.ROW)
+        same = same_as_before(versions, artifact)
+        if same is not None:
+            yield dg.Output(TableOutput(pl.DataFrame(schema=registry.ROW), append=True, metadata=_same(model, same)))
+            return
+        number = last_number(versions) + 1
+        made = Made((table.version,), lake.clock(), environment(Path(project_folder(context.run))))
         totals = rows.group_by(model.time).agg(pl.col(model.target).sum()).sort(model.time)[model.target].to_list()
-        return TableOutput(
-            row,
-            append=True,
-            extra={KEEP_EVERY_VERSION: True, "model_version": f"{model.name}:v{number}", "sha256": artifact.sha256},
-            metadata={
-                "model version": f"{model.name}:v{number}",
-                "rows learnt from": artifact.rows,
-                "learnt up to": artifact.last,
-                "what it learnt from": picture(totals, f"{model.target} a day"),
-            },
+        yield dg.Output(
+            TableOutput(
+                version_row(model, number, artifact, made),
+                append=True,
+                extra=_kept(model, number, artifact.sha256),
+                metadata={
+                    **_verify(model, number),
+                    "rows learnt from": artifact.rows,
+                    "learnt up to": str(artifact.last),
+                    "rounds": artifact.rounds,
+                    "what it learnt from": picture(totals, f"{model.target} a day"),
+                },
+            )
+        )
+        why = f"trained as a challenger on {artifact.rows:,} rows of {table.version} up to {artifact.last}"
+        decided(
+            lake, Decision(model.name, "trained", number, _by(context), why, pins=(str(table.version),), run_id=context.run.run_id)
         )
 
     return trained
 
 
-def _forecast_asset(model: Model) -> dg.AssetsDefinition:
+def _same(model: Model, number: int) -> dict[str, Any]:
+    return {**_verify(model, number), "nothing new": f"The same rows give {version_name(model.name, number)} again."}
+
+
+def _kept(model: Model, number: int, sha256: str) -> dict[str, object]:
+    return {KEEP_EVERY_VERSION: True, "model_version": version_name(model.name, number), "sha256": sha256}
+
+
+def _verify(model: Model, number: int) -> dict[str, Any]:
+    """The version, as text and as a number that plots, and the command that rebuilds it."""
+    name = version_name(model.name, number)
+    return {"model version": name, "version": number, "verify": dg.MetadataValue.md(f"`lightkeeper model verify {name}`")}
+
+
+def _by(context: dg.AssetExecutionContext) -> str:
+    return f"run {context.run.run_id[:8]}"
+
+
+def _metadata_of(context: dg.AssetExecutionContext, table: str) -> Any:
+    layer, key = context.job_def.asset_layer, dg.AssetKey(table.split("__"))
+    return layer.get(key).metadata if layer.has(key) else {}
+
+
+# -- judging ----------------------------------------------------------------------------------------------------
+
+
+def _judgement_asset(model: Model) -> dg.AssetsDefinition:
     @dg.asset(
-        name=model.forecast_table,
+        name=model.judgement_table,
         ins={"table": dg.AssetIn(model.table), "versions": dg.AssetIn(model.model_table)},
-        group_name="forecasts",
-        kinds={"lightgbm", "deltalake"},
+        description=f"Challenger, champion and the naive forecast of {model.target} on the same rows, by slice; and what follows.",
+        metadata={"dagster/column_schema": columns_of(judging.ROW, judging.NOTES)},
+        group_name="models",
+        kinds={"polars", "deltalake"},
         owners=list(model.owners),
-        code_version="1",
-        description=f"{model.target} of each {', '.join(model.keys)} for the next {model.horizon} days, one set of rows an origin.",
-        metadata={"partition_expr": "origin", "dagster/column_schema": _forecast_schema(model)},
+        code_version=declared_version(model),
+        required_resource_keys={"io_manager"},
     )
-    def forecasts(table: TableInput, versions: TableInput) -> TableOutput:
-        trained = newest(model, versions.frame)
-        rows = forecast(model, trained, table.frame, str(table.version))
-        totals = rows.group_by(model.time).agg(pl.col(f"{model.target}_forecast").sum()).sort(model.time)
-        values = totals[f"{model.target}_forecast"]
+    def judgement(context: dg.AssetExecutionContext, table: TableInput, versions: TableInput) -> Iterator[Any]:
+        manager: LakeIOManager = context.resources.io_manager
+        lake, base = manager.lake, manager.base(context, model.judgement_table)
+        before = lake.read(model.judgement_table, base) if base >= 0 else pl.LazyFrame(schema=judging.ROW)
+        challenger = read_version(model.name, versions.frame, _newest_challenger(versions.frame))
+        ledger = decisions(lake, model.name)
+        serves = server(model.name, versions.frame, standing(ledger, model.name))
+        known = _judged_already(before, challenger.version.number, serves.number, str(table.version))
+        if known is not None:
+            nothing = {"nothing new": f"Judgement {known} compared the same versions on the same rows."}
+            yield dg.Output(TableOutput(pl.DataFrame(schema=judging.ROW), append=True, metadata=nothing))
+            return
+        now = lake.clock()
+        alpha = alpha_now(model.promote_if, now.date(), gates(ledger, model.name))
+        found = judge(model, table.frame, challenger, serves.trained, alpha)
+        number = (before.select(pl.col("judgement").max()).collect().item() or 0) + 1
+        rows = judgement_rows(model, found, number, now, table.version)
+        yield dg.Output(TableOutput(rows, append=True, extra={"judgement": number}, metadata=_judgement_shown(found, rows)))
+        said = Decision(
+            model.name, "judged", found.challenger, _by(context), found.ruling.why, found.champion, found.ruling.code, alpha,
+            number, (str(table.version), str(versions.version)), context.run.run_id,
+        )  # fmt: skip
+        decided(lake, said)
+
+    return judgement
+
+
+def _newest_challenger(versions: pl.LazyFrame) -> int:
+    return int(versions.filter(pl.col("role") == "challenger").select(pl.col("version").max()).collect().item() or 0)
+
+
+def _judged_already(before: pl.LazyFrame, challenger: int, champion: int, table: str) -> int | None:
+    """The number of the judgement that compared the same two on the same table version."""
+    same = (pl.col("challenger") == challenger) & (pl.col("champion") == champion) & (pl.col("table_version") == table)
+    found: int | None = before.filter(same).select(pl.col("judgement").max()).collect().item()
+    return found
+
+
+def _judgement_shown(found: Judgement, rows: pl.DataFrame) -> dict[str, Any]:
+    """The metrics as numbers that plot, the table inline."""
+    every = rows.filter(pl.col("slice") == "all")
+    numbers = {
+        f"{metric} {row['contender'].split()[0]}": float(row[metric])
+        for row in every.iter_rows(named=True)
+        for metric in ("wape", "mase", "rmsse", "pinball", "coverage_80", "coverage_95", "bias", "brier")
+        if row[metric] is not None
+    }
+    return {
+        "decision": f"{found.ruling.action}: {found.ruling.why}",
+        "judgement": dg.MetadataValue.md(_table(every)),
+        "days judged": int(every["days"].max() or 0),  # type: ignore[arg-type]
+        "alpha": found.alpha,
+        "expectations": dg.MetadataValue.md(
+            "\n".join(f"- {'✓' if one.holds else '✗'} {one.text}: {one.why}" for one in found.held) or "none"
+        ),
+        **numbers,
+    }
+
+
+def _table(rows: pl.DataFrame) -> str:
+    """The contenders as Markdown, short enough to stand inline."""
+    metrics = [
+        name for name in ("wape", "rmsse", "bias", "coverage_80", "coverage_95", "brier") if rows[name].null_count() < rows.height
+    ]
+    lines = [f"| {' | '.join(('', 'n', *metrics))} |", f"|{'---|' * (len(metrics) + 2)}"]
+    for row in rows.iter_rows(named=True):
+        numbers = ["" if row[name] is None else f"{row[name]:.3f}" for name in metrics]
+        lines.append("| " + " | ".join((row["contender"], f"{row['n']:,}", *numbers)) + " |")
+    return "\n".join(lines)
+
+
+# -- promoting --------------------------------------------------------------------------------------------------
+
+
+def _champion_asset(model: Model) -> dg.AssetsDefinition:
+    @dg.asset(
+        name=model.champion_table,
+        ins={"judgement": dg.AssetIn(model.judgement_table), "versions": dg.AssetIn(model.model_table)},
+        description=f"Which version of {model.name} served when, and why; made from the ledger of decisions.",
+        metadata={"dagster/column_schema": columns_of(champions.ROW, champions.NOTES)},
+        group_name="models",
+        kinds={"polars", "deltalake"},
+        owners=list(model.owners),
+        code_version=declared_version(model),
+        required_resource_keys={"io_manager"},
+    )
+    def champion(context: dg.AssetExecutionContext, judgement: TableInput, versions: TableInput) -> TableOutput:
+        manager: LakeIOManager = context.resources.io_manager
+        lake = manager.lake
+        found = unfollowed(lake, model.name, judgement.frame)
+        if found is not None:
+            write = _writes(context, manager, model, (judgement.version, versions.version))
+            made_with = environment(Path(project_folder(context.run)))
+            follow(Bench(model.name, lake, versions.frame, made_with, _by(context), context.run.run_id, write), found)
+        rows = champions.rows(lake, model.name)
+        serves = rows.row(-1, named=True)
         return TableOutput(
             rows,
-            days=frozenset(rows["origin"].unique()),
-            extra={"model_version": str(trained.version)},
             metadata={
-                "model version": str(trained.version),
-                "origin": str(rows["origin"][0]),
-                f"{model.target} in all": round(float(values.sum()), 1),
-                "forecast": picture(values.to_list(), f"{model.target} a day ahead"),
+                "serves": serves["serves"],
+                "version": serves["version"],
+                "since": str(serves["since"]),
+                "why": serves["why"],
+                "verify": dg.MetadataValue.md(f"`lightkeeper model verify {serves['serves']}`"),
             },
         )
 
-    return forecasts
+    return champion
 
 
-def _code_version(model: Model) -> str:
-    """Changes with the declaration: other features or parameters are other code."""
-    import hashlib
-    import json
+def _writes(
+    context: dg.AssetExecutionContext, manager: LakeIOManager, model: Model, read: tuple[TableVersion, ...]
+) -> Callable[[pl.DataFrame, int, TableVersion], None]:
+    """Writes a refit's row to the table of versions, from within the step that promotes it."""
 
-    said = [model.table, model.keys, model.time, model.target, model.horizon, model.features, model.lightgbm_params]
-    return f"declared:{hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:12]}"
+    def write(row: pl.DataFrame, number: int, learnt_from: TableVersion) -> None:
+        told = {**_verify(model, number), "learnt up to": str(row["last_day"][0]), "rounds": row["rounds"][0]}
+        output = TableOutput(row, append=True, extra=_kept(model, number, row["sha256"][0]), metadata=told)
+        manager.append(context, model.model_table, output, (learnt_from, *read))
 
-
-def _versions_schema() -> dg.TableSchema:
-    return dg.TableSchema(columns=[dg.TableColumn(name, str(dtype), description=NOTES[name]) for name, dtype in ROW.items()])
-
-
-def _forecast_schema(model: Model) -> dg.TableSchema:
-    notes = [
-        *((key, "String", "Which series.") for key in model.keys),
-        (model.time, "Date", "The day that is forecast."),
-        ("origin", "Date", "The last day that was known."),
-        ("days_ahead", "Int64", f"1 to {model.horizon}."),
-        (f"{model.target}_forecast", "Float64", f"The forecast, in the unit of {model.target}."),
-        ("model_version", "String", "The model version that made it, such as demand:v3."),
-        ("table_version", "String", "The version of the feature table that it was made from."),
-    ]
-    return dg.TableSchema(columns=[dg.TableColumn(name, kind, description=note) for name, kind, note in notes])
+    return write

@@ -10,26 +10,49 @@ from typing import Any
 
 import dagster as dg
 
+from lightkeeper.errors import BadDeclaration
 from lightkeeper.home import Home
 from lightkeeper.lake.landing import scan
 from lightkeeper.models.model import Model
 from lightkeeper.orchestrate.arrivals import arrivals_sensor
-from lightkeeper.orchestrate.io_manager import LakeIOManager
+from lightkeeper.orchestrate.forecast_assets import forecast_assets
+from lightkeeper.orchestrate.io_manager import LakeIOManager, table_name
 from lightkeeper.orchestrate.landing import Landing, LandingFolder, landing_assets
 from lightkeeper.orchestrate.model_assets import model_assets
+from lightkeeper.orchestrate.recompute import assert_known_ahead
 
 __all__ = ["definitions", "first_day", "project", "resources"]
 
 _EARLIEST = date(2024, 1, 1)  # of the partitions, while no file says otherwise
 
 
-def definitions(models: Sequence[Model] = (), landings: Sequence[Landing] = (), home: Home | None = None) -> dg.Definitions:
-    """The assets of declared models and landings, to merge into a project whose `io_manager` is an `lk.LakeIOManager`.
+def definitions(
+    models: Sequence[Model] = (),
+    landings: Sequence[Landing] = (),
+    home: Home | None = None,
+    tables: Sequence[dg.AssetsDefinition] = (),
+) -> dg.Definitions:
+    """The assets of declared models, landings and tables, to merge into a project whose `io_manager` is an `lk.LakeIOManager`.
 
-    Landings need the home whose landing folder they read.
+    Landings need the home whose landing folder they read. A model whose table is among `tables` is checked against the
+    table's contract at once, else when it is trained.
+
+    Raises BadDeclaration: a feature is not declared as known ahead; two models share a name.
     """
+    _check(models, tables)
     landed = [landing_assets(one, home, first_day(one, home)) for one in landings] if home else []
-    return dg.Definitions(assets=[*landed, *(asset for model in models for asset in model_assets(model))])
+    made = [asset for model in models for asset in (*model_assets(model), *forecast_assets(model))]
+    return dg.Definitions(assets=[*landed, *tables, *made])
+
+
+def _check(models: Sequence[Model], tables: Sequence[dg.AssetsDefinition]) -> None:
+    names = [model.name for model in models]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise BadDeclaration(f"model {twice[0]} is declared twice: give each a name of its own.")
+    metadata = {table_name(spec.key): spec.metadata for table in tables for spec in table.specs}
+    for model in models:
+        assert_known_ahead(model, metadata.get(model.table, {}))
 
 
 def first_day(landing: Landing, home: Home) -> date:
@@ -73,6 +96,6 @@ def project(
     manager: LakeIOManager = with_what["io_manager"]
     sensors = [arrivals_sensor(landings, models, home, lambda: manager.lake)] if landings else []
     return dg.Definitions.merge(
-        dg.Definitions(assets=assets, sensors=sensors, resources=with_what, executor=dg.in_process_executor),
-        definitions(models, landings, home),
+        dg.Definitions(sensors=sensors, resources=with_what, executor=dg.in_process_executor),
+        definitions(models, landings, home, assets),
     )

@@ -110,11 +110,15 @@ def landed(defs: dg.Definitions) -> frozenset[dg.AssetKey]:
     return frozenset(beside for key in partitioned for beside in graph.get(key).execution_set_asset_keys)
 
 
-def refreshed(defs: dg.Definitions) -> frozenset[dg.AssetKey]:
-    """The assets that a landing refreshes: those that land and what depends on them, models left out."""
+def refreshed(defs: dg.Definitions, *, explained: bool = True) -> frozenset[dg.AssetKey]:
+    """The assets that a landing refreshes: those that land and what depends on them, models left out.
+
+    Explanations of a forecast that the next day replaces can be left out too: they cost more than all else.
+    """
     graph = defs.resolve_asset_graph()
     below = dg.AssetSelection.assets(*landed(defs)).downstream().resolve(graph)
-    return frozenset(key for key in below if graph.get(key).group_name != "models")
+    left_out = {"models"} if explained else {"models", "explanations"}
+    return frozenset(key for key in below if graph.get(key).group_name not in left_out)
 
 
 def folders(defs: dg.Definitions) -> dict[dg.AssetKey, Path]:

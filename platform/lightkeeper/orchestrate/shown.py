@@ -13,14 +13,15 @@ from lightkeeper.measure.contract import column_lineage, columns
 from lightkeeper.measure.picture import markdown, trend
 from lightkeeper.values import Input, TableVersion
 
-__all__ = ["about", "picture", "shown"]
+__all__ = ["CONTRACT", "about", "picture", "shown"]
 
+CONTRACT = "contract"  # metadata of an asset: where its contract can be imported, module:Class
 _SCHEMA, _LINEAGE = "dagster/column_schema", "dagster/column_lineage"
 
 
 def about(contract: type[dy.Schema], by: str | None = None) -> dict[str, Any]:
-    """Definition metadata of an asset from its contract: column schema, column lineage, and the date column of its parts."""
-    found: dict[str, Any] = {_SCHEMA: _schema(contract)}
+    """Definition metadata of an asset from its contract: columns, their lineage, its import path, the date column of the parts."""
+    found: dict[str, Any] = {_SCHEMA: _schema(contract), CONTRACT: f"{contract.__module__}:{contract.__qualname__}"}
     lineage = _lineage(contract)
     if lineage is not None:
         found[_LINEAGE] = lineage
