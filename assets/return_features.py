@@ -22,11 +22,9 @@ __all__ = ["DECLARED", "SOLD_AT_LEAST", "WINDOW", "ReturnFeatures", "features", 
 
 WINDOW = 28  # days of the target; at most HORIZON, or features would reach into it
 SOLD_AT_LEAST = 20  # pieces in the window; of fewer a single piece is a rate of more than 5%
-_AT_HOME = "United Kingdom"
 
 _KNOWN = {"known_ahead": True}
 _PIECES = {"known_ahead": True, "from": ("sales.quantity",)}
-_COUNTRY = {"known_ahead": True, "from": ("sales.quantity", "sales.country")}
 
 
 class ReturnFeatures(dy.Schema):
@@ -66,13 +64,6 @@ class ReturnFeatures(dy.Schema):
     pieces_a_line_91d = dy.Float64(
         nullable=True, min=0, description="pieces sold in a line, 91 days, known 28 days before", metadata=_PIECES
     )
-    abroad_share_91d = dy.Float64(
-        nullable=True,
-        min=0,
-        max=1,
-        description="share of 91 days' sold pieces that went abroad, known 28 days before",
-        metadata=_COUNTRY,
-    )
 
 
 DECLARED: dict[str, lk.Lag | lk.Roll] = {
@@ -86,19 +77,17 @@ DECLARED: dict[str, lk.Lag | lk.Roll] = {
     "returned_28d": lk.Roll("pieces_returned", HORIZON, 28, "sum"),
     "returned_91d": lk.Roll("pieces_returned", HORIZON, 91, "sum"),
     "returned_182d": lk.Roll("pieces_returned", HORIZON, 182, "sum"),
-    "abroad_91d": lk.Roll("pieces_abroad", HORIZON, 91, "sum"),
     "lines_91d": lk.Roll("lines_sold", HORIZON, 91, "sum"),
     "lines_182d": lk.Roll("lines", HORIZON, 182, "sum"),
-    "credits_182d": lk.Roll("lines_returned", HORIZON, 182, "sum"),
+    "returns_182d": lk.Roll("lines_returned", HORIZON, 182, "sum"),
 }
 _SHARES = {
     "return_rate_28d": ("returned_28d", "sold_28d"),
     "return_rate_91d": ("returned_91d", "sold_91d"),
     "return_rate_182d": ("returned_182d", "sold_182d"),
-    "credit_share_182d": ("credits_182d", "lines_182d"),
-    "abroad_share_91d": ("abroad_91d", "sold_91d"),
+    "credit_share_182d": ("returns_182d", "lines_182d"),
 }  # each at most 1: what comes back may have been sold before the window
-_MOVES = ("pieces_sold", "pieces_returned", "pieces_abroad", "lines_sold", "lines_returned", "lines")
+_MOVES = ("pieces_sold", "pieces_returned", "lines_sold", "lines_returned", "lines")
 
 
 @dg.asset(
@@ -112,7 +101,7 @@ _MOVES = ("pieces_sold", "pieces_returned", "pieces_abroad", "lines_sold", "line
 def return_features(daily_demand: lk.TableInput, sales: lk.TableInput) -> lk.TableOutput:
     """The features; of only the days that a change reaches when both inputs say which days changed."""
     _need(daily_demand, ("product", "day", "units", "price_gbp"))
-    _need(sales, ("day", "stock_code", "quantity", "price_gbp", "country"))
+    _need(sales, ("day", "stock_code", "quantity", "price_gbp"))
     last = _last(daily_demand, f"no product has sold on {DAYS_SOLD_TO_ENTER} days yet")
     _last(sales, "no day has landed")
     days = _affected(daily_demand, sales, last)
@@ -125,22 +114,23 @@ def return_features(daily_demand: lk.TableInput, sales: lk.TableInput) -> lk.Tab
 
 
 def moves(sales: pl.LazyFrame) -> pl.DataFrame:
-    """What a product moved on a day: product, day, and as Int64 pieces_sold, pieces_returned, pieces_abroad (sold outside the
-    United Kingdom), lines_sold, lines_returned, lines. Returns count as positive pieces; a day without a line has no row.
-    """  # noqa: D205 - one sentence
+    """What each product moved on a day, Int64: pieces and lines sold, pieces and lines returned (above 0), and all lines.
+
+    A day on which a product has no line has no row.
+    """
     sold = pl.col("quantity") > 0
-    of_day = lines(sales).group_by("product", "day")
-    found = of_day.agg(
-        pl.col("quantity").filter(sold).sum().alias("pieces_sold"),
-        -pl.col("quantity").filter(~sold).sum().alias("pieces_returned"),
-        sold.sum().cast(pl.Int64).alias("lines_sold"),
-        (~sold).sum().cast(pl.Int64).alias("lines_returned"),
-        pl.len().cast(pl.Int64).alias("lines"),
+    found = (
+        lines(sales)
+        .group_by("product", "day")
+        .agg(
+            pl.col("quantity").filter(sold).sum().alias("pieces_sold"),
+            -pl.col("quantity").filter(~sold).sum().alias("pieces_returned"),
+            sold.sum().cast(pl.Int64).alias("lines_sold"),
+            (~sold).sum().cast(pl.Int64).alias("lines_returned"),
+            pl.len().cast(pl.Int64).alias("lines"),
+        )
     )
-    abroad = lines(sales.filter(sold & (pl.col("country") != _AT_HOME))).group_by("product", "day")
-    went = abroad.agg(pl.col("quantity").sum().alias("pieces_abroad"))
-    both = found.join(went, on=["product", "day"], how="left").with_columns(pl.col("pieces_abroad").fill_null(0))
-    return both.select("product", "day", *_MOVES).collect()
+    return found.collect()
 
 
 def features(demand: pl.DataFrame, moved: pl.DataFrame, last: date) -> pl.DataFrame:

@@ -66,6 +66,13 @@ class Story:
         materialize(self.defs, self.instance, landed(self.defs), (first, last))
         materialize(self.defs, self.instance, others(self.defs))
 
+    def build_without(self, first: date, last: date, *names: str) -> None:
+        """As `build`, with some assets and what depends on them left unmade."""
+        self.release(first, last)
+        materialize(self.defs, self.instance, landed(self.defs), (first, last))
+        below = dg.AssetSelection.assets(*names).downstream().resolve(self.defs.resolve_asset_graph())
+        materialize(self.defs, self.instance, others(self.defs) - below)
+
     def land(self, first: date, last: date | None = None) -> Ran:
         """Land the files of some days and refresh what depends on them; models are left alone."""
         return materialize(self.defs, self.instance, refreshed(self.defs), (first, last or first))
@@ -79,7 +86,7 @@ class Story:
         return materialize(self.defs, self.instance, [dg.AssetKey(name) for name in names])
 
     def train(self) -> Ran:
-        """Train the model on what is there."""
+        """Train a challenger on what is there."""
         return materialize(self.defs, self.instance, [dg.AssetKey("demand_model")])
 
     def tick(self) -> list[dg.RunRequest]:

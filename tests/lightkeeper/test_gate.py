@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
+from scipy import stats
 
+from benchmarks.gate import wilson
 from lightkeeper.errors import BadDeclaration, Refused
 from lightkeeper.measure.gate import Contest, Gate, Ruling, alpha_now, rule
 
@@ -227,3 +229,9 @@ def test_any_365_days_spend_at_most_the_alpha_of_a_year(numbers: list[int], alph
 def test_a_gate_that_cannot_be_is_refused_with_its_field_and_value(wrong: dict[str, Any], said: str) -> None:
     with pytest.raises(BadDeclaration, match=said):
         Gate(**wrong)
+
+
+@pytest.mark.parametrize(("count", "of"), [(0, 40), (3, 40), (100, 2000), (5, 5)])
+def test_the_interval_of_a_share_in_the_benchmark_is_wilsons(count: int, of: int) -> None:
+    oracle = stats.binomtest(count, of).proportion_ci(method="wilson")
+    assert wilson(count, of) == pytest.approx((100 * count / of, 100 * oracle.low, 100 * oracle.high), abs=0.01)

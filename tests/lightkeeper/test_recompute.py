@@ -50,14 +50,14 @@ def daily(lines: pl.LazyFrame) -> pl.LazyFrame:
     return lines.group_by("day", "product").agg(pl.col("units").sum())
 
 
-def features(lag: int = HORIZON, scale: Callable[[pl.Expr], pl.Expr] = lambda x: x) -> dg.AssetsDefinition:
+def features(lag: int = HORIZON, scale: Callable[[pl.Expr], pl.Expr] = lambda x: x, ahead: int = HORIZON) -> dg.AssetsDefinition:
     """Units `lag` days ago, and a share that is scaled; of all days and of the days ahead."""
 
     @dg.asset(name="features", metadata=lk.about(Feature, by="day"), code_version=f"{lag}")
     def made(daily: lk.TableInput, shut: pl.DataFrame) -> lk.TableOutput:
         assert (daily.before, daily.changed) == (None, None)
         known = daily.frame.collect()
-        days = pl.date_range(known["day"].min(), known["day"].max() + timedelta(HORIZON), eager=True).alias("day")
+        days = pl.date_range(known["day"].min(), known["day"].max() + timedelta(ahead), eager=True).alias("day")
         rows = known.select("product").unique().join(days.to_frame(), how="cross").join(known, ["day", "product"], "left")
         ago = pl.col("units").shift(lag).over("product", order_by="day").cast(pl.Float64)
         made = rows.join(shut, "day", "left").with_columns(pl.col("shut").fill_null(value=False), ago.alias("ago"))
@@ -83,15 +83,17 @@ def lake(tmp_path: Path) -> lk.Lake:
     return made
 
 
-def project(lake: lk.Lake, *assets: Any) -> dg.Definitions:
-    landed = [dg.AssetSpec("lines", metadata=lk.about(Line, by="day")), dg.AssetSpec("shut", metadata=lk.about(Shut, by="day"))]
-    return dg.Definitions(assets=[*landed, *assets], resources={"io_manager": lk.LakeIOManager(root=lake.root)})
+LANDED = (dg.AssetSpec("lines", metadata=lk.about(Line, by="day")), dg.AssetSpec("shut", metadata=lk.about(Shut, by="day")))
+
+
+def project(lake: lk.Lake, *assets: Any, **resources: Any) -> dg.Definitions:
+    return dg.Definitions([*LANDED, *assets], resources={"io_manager": lk.LakeIOManager(root=lake.root), **resources})
 
 
 def built(lake: lk.Lake, *assets: Any) -> dg.Definitions:
     """The definitions, and every asset of them materialized."""
-    manager = lk.LakeIOManager(root=lake.root)
-    assert dg.materialize(list(assets), resources={"io_manager": manager}).success
+    resources = {"io_manager": lk.LakeIOManager(root=lake.root)}
+    assert dg.materialize([*LANDED, *assets], resources=resources, selection=list(assets)).success
     return project(lake, *assets)
 
 
@@ -128,7 +130,7 @@ def test_until_a_day_takes_the_later_rows_away_and_leaves_what_is_known_ahead_wh
 
 
 def test_an_input_without_a_version_is_asked_for(lake: lk.Lake) -> None:
-    with pytest.raises(lk.Refused, match="features is computed from daily, shut: give a version of shut too"):
+    with pytest.raises(lk.Refused, match="features is computed from daily, shut: no version is given of shut"):
         recomputed(built(lake, daily, features()), lake, "features", inputs(lake, "daily"))
 
 
@@ -196,10 +198,9 @@ def no_rows(lines: pl.LazyFrame) -> int:
 def test_what_cannot_be_computed_from_versions_alone_is_refused_with_its_reason(
     lake: lk.Lake, asset: Any, table: str, why: str
 ) -> None:
-    resources = {"io_manager": lk.LakeIOManager(root=lake.root), "scale": dg.ResourceDefinition.hardcoded_resource(3)}
-    defs = dg.Definitions.merge(dg.Definitions(assets=[asset], resources=resources))
+    defs = project(lake, asset, scale=dg.ResourceDefinition.hardcoded_resource(3))
     with pytest.raises(lk.Refused, match=f"{table} cannot be computed again outside a run: .*{why}"):
-        recomputed(defs if table != "lines" else project(lake, asset), lake, table, inputs(lake, "lines", "shut"))
+        recomputed(defs, lake, table, inputs(lake, "lines", "shut"))
 
 
 # ---- leaks
@@ -240,14 +241,15 @@ def test_a_leak_in_a_table_further_up_is_found_as_well(lake: lk.Lake) -> None:
 
 
 @pytest.mark.parametrize(
-    ("cut", "why"),
+    ("cut", "ahead", "why"),
     [
-        (FIRST + timedelta(DAYS - 1), "knows no units after"),
-        (FIRST - timedelta(3), "none of the 8 rows of features@0 in the 7 days after"),
+        (FIRST + timedelta(DAYS - 1), HORIZON, "knows no units in the 7 days after"),
+        (CUT, 0, "none of the 14 rows of features@0 in the 7 days after"),
+        (FIRST - timedelta(3), HORIZON, "features cannot be computed again from daily@0, shut@0: its asset failed: TypeError"),
     ],
 )
-def test_a_cut_that_compares_nothing_is_refused(lake: lk.Lake, cut: date, why: str) -> None:
-    defs = built(lake, daily, features())
+def test_a_cut_that_compares_nothing_is_refused(lake: lk.Lake, cut: date, ahead: int, why: str) -> None:
+    defs = built(lake, daily, features(ahead=ahead))
     with pytest.raises(lk.Refused, match=why):
         leaks(defs, lake, MODEL, lake.version("features"), cut)
 

@@ -44,6 +44,10 @@ def test_the_date_column_of_the_parts_is_named_where_there_is_one() -> None:
     assert "partition_expr" not in about(Demand)
 
 
+def test_the_contract_says_where_it_can_be_imported() -> None:
+    assert about(Demand)["contract"] == f"{__name__}:Demand"
+
+
 @pytest.mark.parametrize("count", [0, 1, 40, 600])
 def test_a_picture_is_short_enough_to_show_inline(count: int) -> None:
     values = [None if n % 7 == 5 else 1e9 * ((n * 37) % 101) for n in range(count)]

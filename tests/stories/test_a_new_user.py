@@ -80,7 +80,7 @@ def test_a_build_lands_the_history_at_once_and_then_day_by_day(built: dict[str, 
     assert built["runs"] == 2 + len(singles)
     assert built["now"] == f"{days[-28]}T00:00:00+00:00"
     assert versions(home)["sales"] == len(singles)
-    assert versions(home)["demand_model"] == 0
+    assert versions(home)["demand_model"] == 1  # a challenger, and its refit
     forecast = lk.Lake(home / "lake").read("demand_forecast").collect()
     assert forecast["origin"].n_unique() == 1 + len(singles)
 

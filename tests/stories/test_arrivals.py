@@ -49,7 +49,7 @@ def test_launching_what_was_asked_for_lands_the_day_and_refreshes_what_depends_o
     (result,) = story.arrive()
     assert result.success
     assert {name: story.newest(name) for name in REFRESHED} == {name: f"{name}@1" for name in REFRESHED}
-    assert story.newest("demand_model") == "demand_model@0"
+    assert story.newest("demand_model") == "demand_model@1"
     assert story.rows("demand_forecast")["origin"].max() == next_day
     assert ticks(story) == []
 
@@ -60,7 +60,7 @@ def test_in_a_home_without_a_model_the_run_trains_one(story: Story, next_day: da
     story.release(next_day, next_day)
     (result,) = story.arrive()
     assert result.success
-    assert set(story.rows("demand_forecast")["model_version"]) == {"demand:v1"}
+    assert set(story.rows("demand_forecast")["model_version"]) == {"demand:v2"}
 
 
 def test_what_fails_below_the_landing_is_asked_for_again_without_landing_it_twice(story: Story, next_day: date) -> None:

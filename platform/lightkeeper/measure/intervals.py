@@ -35,7 +35,7 @@ class Settings:
     Attributes:
         window: days, back from the last matured one, that a calibration stands on.
         floor_share: the least width of a raw band, as a share of the median width of all rows.
-        floor_at: no limit lies below it: 0.0 for counts. None for targets of either sign.
+        floor_at: no limit lies below it: 0.0 for counts; sample paths are not floored. None for targets of either sign.
         find_breaks: whether a break that the misses confirm begins the window anew.
         gamma: pace at which a level follows the misses of a day; 0 keeps it.
         gamma_after_break: likewise from the first day after a break on.
@@ -74,9 +74,9 @@ class Calibration:
         n: matured rows inside the window.
         days: their distinct days.
         start: the first day (ordinal) that the narrowest level stands on: the window's, or the last break's.
-        misses: a row a day that the replay banded: `day`, `n` (rows) and a level's share outside, `missed_80`. The bands
-            are those that would have been issued with what was known, at the level itself. Empty where all matured rows
-            were forecast before the first of them matured.
+        misses: a row a day that the replay banded: `day`, `n` (rows) and for each level the share beyond it, `missed_80`:
+            of bands as they would have been issued with what was known, at the level itself; ties and steps between
+            ranks count in part, so that 1 - level is expected. Empty where no row was forecast after another matured.
         residuals: the matured rows as arrays.
         widths: the width of any row.
         limits: for each rung of the ladder a row a group: `_series`, `_week` where it has them, a limit a level.
@@ -173,7 +173,7 @@ def calibrate(
     known = matured(rows, keys, settings.window)
     widths = Widths.of(known, keys, settings.floor_share)
     residuals = Residuals.of(known, widths)
-    ladder = Ladder(residuals, settings.window)
+    ladder = Ladder(residuals)
     adapting = Adapting(settings.gamma, settings.gamma_after_break)
     passed = [(day.toordinal(), day.toordinal()) for day in breaks]
     replay, found = _replayed(ladder, levels, passed, adapting, find=settings.find_breaks)

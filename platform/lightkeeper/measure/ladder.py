@@ -3,6 +3,9 @@
 Owns the ladder (a series in one week ahead, else the whole series, else all series), the (n + 1) rule on each of its
 rungs, and the replay of past days by what was known on them. What follows from the misses stays out.
 
+A replayed row misses by the part of its rank that lies beyond the level (smoothed ranks, Vovk et al. 2005): exactly
+1 - level is expected, also of a closed shop whose scores are all alike, so that it does not narrow the bands of others.
+
 The limit at a level is the ceil((n + 1) level)-th smallest of n scores: with exchangeable rows a new one lies beyond it
 with a probability of at most 1 - level (Vovk, Gammerman & Shafer 2005; Lei et al. 2018). A rung carries a level from
 n = 1 / (1 - level) - 1 on, counted in days, since the rows of one day share its luck: 4 for 80%, 19 for 95%. The finest
@@ -46,11 +49,12 @@ def rank(n: int, level: float) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """For some rows, or for each group of a rung: known scores, their days, and how many lie below the row's score."""
+    """For each of some rows: known scores, their days, and how many lie below the row's score or equal it."""
 
     n: Ints
     days: Ints
     below: Ints
+    equal: Ints
 
 
 class Rung:
@@ -68,20 +72,22 @@ class Rung:
         self.day_starts[by_day] = starts
 
     @cached_property
-    def ties(self) -> Ints:
-        """For each row the sorted place of the first row of its group that has the same score."""
+    def ties(self) -> tuple[Ints, Ints]:
+        """For each row the sorted places where the scores of its group that equal its own start and stop."""
         group, score = self.group[self.order], self.score[self.order]
         starts = np.ones(len(group), bool)
         starts[1:] = (np.diff(group) != 0) | (np.diff(score) != 0)
-        places = np.empty(len(group), np.int64)
-        places[self.order] = np.maximum.accumulate(np.where(starts, np.arange(len(group)), 0))
-        return places
+        edges = np.append(starts.nonzero()[0], len(group))
+        run = np.empty(len(group), np.int64)
+        run[self.order] = np.cumsum(starts) - 1
+        return edges[run], edges[run + 1]
 
     def counted(self, known: Mask, rows: Ints) -> Counts:
         """What is known in the groups of these rows, and how much of it lies below their scores."""
         total, days = _summed(known[self.order]), _summed((known & self.day_starts)[self.order])
-        start, stop = self.first[self.group[rows]], self.first[self.group[rows] + 1]
-        return Counts(total[stop] - total[start], days[stop] - days[start], total[self.ties[rows]] - total[start])
+        first, last = self.first[self.group[rows]], self.first[self.group[rows] + 1]
+        start, stop = (places[rows] for places in self.ties)
+        return Counts(total[last] - total[first], days[last] - days[first], total[start] - total[first], total[stop] - total[start])
 
     def limits(self, known: Mask, level: float, used: float) -> Floats:
         """For each group the limit at the level `used`; NaN where its known days do not carry `level`."""
@@ -107,7 +113,7 @@ class Replay:
     Attributes:
         day: ordinals of the days that have banded rows, sorted.
         n: banded rows of each day, one array a level.
-        missed: the share of them outside the band at the level itself, NaN where none was banded; one array a level.
+        missed: the share of them beyond the level itself, NaN where none was banded; one array a level.
         used: for each level the level in use after the last day.
     """
 
@@ -120,15 +126,15 @@ class Replay:
 class Ladder:
     """The three rungs over the same matured rows."""
 
-    def __init__(self, rows: Residuals, window: int) -> None:
-        self.rows, self.window = rows, window
+    def __init__(self, rows: Residuals) -> None:
+        self.rows = rows
         self.weeks = int(rows.week.max()) + 1 if len(rows.week) else 1
         groups = (rows.series * self.weeks + rows.week, rows.series, np.zeros_like(rows.series))
         self.rungs = tuple(Rung(group, rows.score, rows.day, wait) for group, wait in zip(groups, _PATIENCE, strict=True))
 
     def known(self, origin: int, start: int) -> Mask:
-        """The rows known at the end of the day `origin`, of its window, and from the day `start` on."""
-        return (self.rows.day <= origin) & (self.rows.day > origin - self.window) & (self.rows.day >= start)
+        """The rows known at the end of the day `origin`, and of the day `start` or later."""
+        return (self.rows.day <= origin) & (self.rows.day >= start)
 
     def start(self, origin: int, level: float, breaks: Sequence[tuple[int, int]]) -> int:
         """The first day of the calibration at `origin`: after the last break confirmed by then that leaves days enough.
@@ -151,8 +157,8 @@ class Ladder:
         for origin, rows in self._steps():
             for level, track in tracks.items():
                 start = self.start(origin, level, breaks)
-                below, most = self._reached(self.known(origin, start), rows, needed(level))
-                track.stepped(origin, start, place[rows], below, most)
+                low, high = self._reached(self.known(origin, start), rows, needed(level))
+                track.stepped(origin, start, place[rows], low, high)
         for track in tracks.values():
             track.fed(int(day[-1]) if len(day) else 0)
         return Replay(
@@ -174,17 +180,17 @@ class Ladder:
             yield int(first), order[start:stop]
 
     def _reached(self, known: Mask, rows: Ints, least: int) -> tuple[Floats, Floats]:
-        """The share of known scores below each row's, of n + 1, and the largest such share; NaN where no rung carries."""
-        below, most = np.full(len(rows), np.nan), np.full(len(rows), np.nan)
+        """The ranks from and to which each row's score reaches among the known, of n + 1; NaN where no rung carries."""
+        low, high = np.full(len(rows), np.nan), np.full(len(rows), np.nan)
         for rung in self.rungs:
-            left = np.isnan(below).nonzero()[0]
+            left = np.isnan(low).nonzero()[0]
             if not len(left) or not known.any():
                 break
             found = rung.counted(known, rows[left])
             carried = found.days >= rung.patience * least
-            below[left[carried]] = (found.below / (found.n + 1))[carried]
-            most[left[carried]] = (found.n / (found.n + 1))[carried]
-        return below, most
+            low[left[carried]] = (found.below / (found.n + 1))[carried]
+            high[left[carried]] = ((found.below + found.equal + 1) / (found.n + 1))[carried]
+        return low, high
 
 
 class _Track:
@@ -205,21 +211,26 @@ class _Track:
                 self.used = self.adapting.moved(self.used, self.level, float(self.beyond[self.next] / n), gamma)
             self.next += 1
 
-    def stepped(self, origin: int, start: int, place: Ints, below: Floats, most: Floats) -> None:
+    def stepped(self, origin: int, start: int, place: Ints, low: Floats, high: Floats) -> None:
         """The rows forecast at `origin` are banded and scored; a calibration that starts anew starts at the level itself."""
         self.fed(origin)
         if start != self.start:
             self.start, self.used = start, self.level
             self.fresh[:], self.beyond[:] = 0, 0.0
-        banded = ~np.isnan(below)
-        places, below, most = place[banded], below[banded], most[banded]
-        self.n += np.bincount(places, minlength=len(self.day))
-        self.missed += np.bincount(places, below >= np.minimum(self.level, most) - _TINY, minlength=len(self.day))
-        self.fresh += np.bincount(places, minlength=len(self.day))
-        self.beyond += np.bincount(places, below >= np.minimum(self.used, most) - _TINY, minlength=len(self.day))
+        banded = ~np.isnan(low)
+        low, high, n = low[banded], high[banded], np.bincount(place[banded], minlength=len(self.day))
+        self.n += n
+        self.fresh += n
+        self.missed += np.bincount(place[banded], _beyond(low, high, self.level), minlength=len(self.day))
+        self.beyond += np.bincount(place[banded], _beyond(low, high, self.used), minlength=len(self.day))
 
     def shares(self) -> Floats:
         """The share missed at the level itself; NaN where nothing was banded."""
         shares = np.full(len(self.day), np.nan)
         np.divide(self.missed, self.n, out=shares, where=self.n > 0)
         return shares
+
+
+def _beyond(low: Floats, high: Floats, level: float) -> Floats:
+    """The part of each span of ranks that lies above the level: of exchangeable rows 1 - level on average, ties or none."""
+    return np.clip((high - level) / (high - low), 0.0, 1.0)

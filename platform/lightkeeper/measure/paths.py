@@ -47,6 +47,9 @@ def sample_paths(calibration: Calibration, ahead: pl.DataFrame, n: int, seed: in
     share on a day and what days of a block remember. A series that has no error on a drawn day takes one of another of
     its days; a series without any takes that of another series on the same day.
 
+    Values below zero are kept, for counts too: sum first, floor then. Flooring each value of 1,396 to 1,667 products that
+    mostly sell nothing on a day put the total of four weeks 19 to 32% above that of the values themselves.
+
     Args:
         calibration: of the contender whose forecasts these are.
         ahead: keys, `day` (Date), `days_ahead`, `forecast`, `low`, `high`; one row a series and day. Rows without a
@@ -78,8 +81,6 @@ def sample_paths(calibration: Calibration, ahead: pl.DataFrame, n: int, seed: in
     week = np.minimum(rows["_week"].to_numpy(), errors.wide.shape[0] - 1)
     error = errors.wide[week[:, None], drawn[:, place].T, series[:, None]]
     values = rows["forecast"].cast(pl.Float64).to_numpy()[:, None] + rows["_width"].to_numpy()[:, None] * error
-    floor = calibration.settings.floor_at
-    values = values if floor is None else np.maximum(values, floor)
     path = pl.Series("path", np.tile(np.arange(n), rows.height), pl.Int64)
     repeated = rows.select(*keys, "day")[np.repeat(np.arange(rows.height), n)]
     return repeated.with_columns(path, pl.Series("value", values.ravel(), pl.Float64))
@@ -242,5 +243,6 @@ def _why(level: float, refused: pl.DataFrame) -> str | None:
     worst = refused.sort("_apart").row(0, named=True)
     return (
         f"No {100 * level:.6g}% interval of {refused.height} of the totals: over {worst['days']} days there are"
-        f" {worst['_apart']} past ones that do not overlap; it needs {needed(level)}, that is {needed(level) * worst['days']} matured days."
+        f" {worst['_apart']} past ones that do not overlap; it needs {needed(level)}, that is"
+        f" {needed(level) * worst['days']} matured days."
     )

@@ -105,13 +105,13 @@ def contributions(scorer: Scorer, rows: pl.DataFrame, row_key: Sequence[str]) ->
         names[at].alias("name"),
         _by_row([_number(rows, name) for name in scorer.features]).alias("value"),
         _by_row([_text(rows, name) for name in scorer.features]).alias("category"),
-        pl.Series("contribution", parts.ravel()),
+        pl.Series("contribution", np.roll(parts, 1, axis=1).ravel()),
     )
 
 
 def _in_units(scorer: Scorer, rows: pl.DataFrame) -> _Floats:
     """(n, k + 1), the contributions in units of the target, the base last."""
-    parts, forecast = scorer.contributions(rows), scorer.predict(rows)
+    parts, forecast = scorer.contributions(rows).copy(), scorer.predict(rows)
     base, slope = _at_base(scorer.link, parts[:, -1])
     added = parts[:, :-1]
     sums = added.sum(axis=1)
@@ -127,7 +127,7 @@ def _at_base(link: Link, raw: _Floats) -> tuple[_Floats, _Floats]:
     if link == "log":
         return np.exp(raw), np.exp(raw)
     if link == "logit":
-        base = 1 / (1 + np.exp(-raw))
+        base = (1 + np.tanh(raw / 2)) / 2
         return base, base * (1 - base)
     return raw.copy(), np.ones_like(raw)
 
@@ -233,7 +233,7 @@ def feature_history(scorer: Scorer, rows: pl.DataFrame, version: str, sample: in
         sample: rows that effects are measured on, drawn with a fixed seed.
 
     Returns:
-        A row a feature, in order: `model_version`, `feature`, `n` (rows), `null_share`, `mean`, `sd` (of the sample), `p05`,
+        A row a feature, in order: `model_version`, `feature`, `n` (rows), `null_share`, `mean`, `sd` (n - 1), `p05`,
         `p25`, `median`, `p75`, `p95` (linear between values), `min`, `max`; `effect`: mean absolute contribution, in units of
         the target; `effect_share`: of the sum of effects, null where that is 0; `rank_correlation`: Spearman's, of value and
         contribution, null where either is constant; `direction`: its sign. A text has neither numbers nor direction.
@@ -253,8 +253,7 @@ def feature_history(scorer: Scorer, rows: pl.DataFrame, version: str, sample: in
         | {"effect": parts[name].abs().mean(), "rank_correlation": _rank_correlation(_number(some, name), parts[name])}
         for name in scorer.features
     ]
-    texts, counts = ("model_version", "feature"), ("n",)
-    types = {what: pl.String if what in texts else pl.Int64 if what in counts else pl.Float64 for what in told[0]}
+    types = dict.fromkeys(told[0], pl.Float64()) | {"model_version": pl.String(), "feature": pl.String(), "n": pl.Int64()}
     total = pl.col("effect").sum()
     return pl.DataFrame(told, types).with_columns(
         pl.when(total > 0).then(pl.col("effect") / total).alias("effect_share"),

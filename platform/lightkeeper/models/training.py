@@ -25,6 +25,7 @@ __all__ = ["BAND", "Artifact", "assert_columns", "cut_of", "fit", "least_days", 
 
 BAND: Mapping[str, float] = {"low": 0.1, "high": 0.9}  # the quantiles of the band's models
 _PATIENCE = 30  # rounds without a better error before training stops
+_LEAST = 30  # rounds: with fewer a model has hardly left the mean, and one stretch of days is a noisy judge of that
 _CATEGORIES = 1_000  # of a text feature, at most
 _SHORTEST = 14  # days to learn from, at least, before those that are judged
 
@@ -237,7 +238,7 @@ def _rounds(data: lightgbm.Dataset, params: Mapping[str, Any], most: int, split:
     learnt, held = data.subset(list(range(split))), data.subset(list(range(split, data.num_data())))
     stop = lightgbm.early_stopping(_PATIENCE, verbose=False)
     booster = lightgbm.train(dict(params), learnt, most, valid_sets=[held], callbacks=[stop])
-    return int(booster.best_iteration) if booster.best_iteration > 0 else most
+    return min(max(int(booster.best_iteration), _LEAST), most) if booster.best_iteration > 0 else most
 
 
 def _quantile(params: Mapping[str, Any], level: float) -> dict[str, Any]:

@@ -18,10 +18,10 @@ from lightkeeper.orchestrate.arrivals import arrivals_sensor
 from lightkeeper.orchestrate.forecast_assets import forecast_assets
 from lightkeeper.orchestrate.io_manager import LakeIOManager, table_name
 from lightkeeper.orchestrate.landing import Landing, LandingFolder, landing_assets
-from lightkeeper.orchestrate.model_assets import model_assets
+from lightkeeper.orchestrate.model_assets import DECLARED, model_assets
 from lightkeeper.orchestrate.recompute import assert_known_ahead
 
-__all__ = ["definitions", "first_day", "project", "resources"]
+__all__ = ["declared_models", "definitions", "first_day", "project", "resources"]
 
 _EARLIEST = date(2024, 1, 1)  # of the partitions, while no file says otherwise
 
@@ -53,6 +53,12 @@ def _check(models: Sequence[Model], tables: Sequence[dg.AssetsDefinition]) -> No
     metadata = {table_name(spec.key): spec.metadata for table in tables for spec in table.specs}
     for model in models:
         assert_known_ahead(model, metadata.get(model.table, {}))
+
+
+def declared_models(defs: dg.Definitions) -> dict[str, Model]:
+    """The models whose assets are in some definitions, by name."""
+    made = {table_name(key) for key in defs.resolve_asset_graph().materializable_asset_keys}
+    return {name: model for name, model in sorted(DECLARED.items()) if model.model_table in made}
 
 
 def first_day(landing: Landing, home: Home) -> date:

@@ -17,7 +17,7 @@ import dagster as dg
 import dataframely as dy
 import polars as pl
 
-from lightkeeper.errors import BadDeclaration, Refused
+from lightkeeper.errors import BadDeclaration, LightkeeperError, Refused
 from lightkeeper.lake.schema import conform, plan
 from lightkeeper.lake.table import Lake
 from lightkeeper.measure.contract import known_ahead
@@ -35,9 +35,6 @@ _THEN = " at the cut"  # suffix of the columns as they would have been
 _Frames = Mapping[str, pl.LazyFrame]
 
 
-# -- contracts, from definitions --------------------------------------------------------------------------------
-
-
 def metadata_of(defs: dg.Definitions, table: str) -> Mapping[str, Any]:
     """The definition metadata of the asset that makes `table`; none where the definitions have no such asset."""
     node = _node(defs, table)
@@ -48,7 +45,7 @@ def contract_of(metadata: Mapping[str, Any]) -> type[dy.Schema] | None:
     """The contract that `lk.about` named in an asset's metadata; None where there is none, or it cannot be imported."""
     named = metadata.get(CONTRACT)
     module, _, name = str(getattr(named, "value", named)).partition(":")
-    if not name or "<locals>" in name:
+    if not name:
         return None
     try:
         found: Any = importlib.import_module(module)
@@ -71,10 +68,8 @@ def assert_known_ahead(model: Model, metadata: Mapping[str, Any]) -> None:
     A model without a horizon, and a table without a contract, are not asked; `leaks` tests by values.
     """
     contract = contract_of(metadata)
-    if model.horizon is None or contract is None:
-        return
-    unsaid = [name for name in model.features if name not in known_ahead(contract)]
-    if not unsaid:
+    unsaid = [] if contract is None else [name for name in model.features if name not in known_ahead(contract)]
+    if model.horizon is None or contract is None or not unsaid:
         return
     one = len(unsaid) == 1
     raise BadDeclaration(
@@ -83,9 +78,6 @@ def assert_known_ahead(model: Model, metadata: Mapping[str, Any]) -> None:
         f"{'its column if it is' if one else 'their columns if they are'} known {model.horizon} days ahead, "
         f"else leave {'it' if one else 'them'} out."
     )
-
-
-# -- computing again --------------------------------------------------------------------------------------------
 
 
 def recomputed(
@@ -98,21 +90,28 @@ def recomputed(
         lake: where the inputs are read.
         table: to compute; nothing is written.
         inputs: upstream table -> the version to read.
-        until: reads of each input only the days up to this one: what would have been computed had we stood at that day.
-            An input is cut by the date column that its asset names (`partition_expr`); one whose contract declares every
-            column known ahead is left whole, and so is one without a date column.
+        until: cuts each input to the days up to this one, by the date column that its asset names (`partition_expr`): what
+            would have been computed had we stood there. What is known ahead in every column, or has no date, stays whole.
 
     Raises:
         Refused: the asset needs a context or resources, lands files, is partitioned, or gives other than the whole table;
-            or an input has no version here. And whatever reading, or the asset itself, raises.
+            or an input has no version here, or the asset fails. And whatever reading raises.
     """
     assets = _plain(defs, table)
-    wanted = {name: table_name(key) for name, key in assets.keys_by_input_name.items()}
-    missing = sorted(set(wanted.values()) - set(inputs))
-    if missing:
-        raise Refused(f"{table} is computed from {', '.join(sorted(wanted.values()))}: give a version of {', '.join(missing)} too.")
-    frames = {up: _cut(metadata_of(defs, up), _read(lake, inputs[up]), until) for up in wanted.values()}
+    _assert_given(assets, inputs)
+    frames = {up: _cut(metadata_of(defs, up), _read(lake, inputs[up]), until) for up in _read_by(assets)}
     return _called(assets, lake, inputs, frames)
+
+
+def _read_by(assets: dg.AssetsDefinition) -> list[str]:
+    return sorted({table_name(key) for key in assets.keys_by_input_name.values()})
+
+
+def _assert_given(assets: dg.AssetsDefinition, inputs: Mapping[str, TableVersion]) -> None:
+    read, table = _read_by(assets), table_name(assets.key)
+    missing = [one for one in read if one not in inputs]
+    if missing:
+        raise Refused(f"{table} is computed from {', '.join(read)}: no version is given of {', '.join(missing)}.")
 
 
 def _node(defs: dg.Definitions, table: str) -> Any:
@@ -185,11 +184,15 @@ def _called(assets: dg.AssetsDefinition, lake: Lake, inputs: Mapping[str, TableV
     for name, key in assets.keys_by_input_name.items():
         up = table_name(key)
         wanted = assets.node_def.input_dict[name].dagster_type.typing_type
-        if wanted is TableInput:
-            given[name] = TableInput(inputs[up], frames[up], lake=lake)
-        else:
-            given[name] = frames[up].collect() if wanted is pl.DataFrame else frames[up]
-    return _rows(table_name(assets.key), _function(assets)(**given))
+        whole = TableInput(inputs[up], frames[up], lake=lake)
+        given[name] = whole if wanted is TableInput else frames[up].collect() if wanted is pl.DataFrame else frames[up]
+    table, read = table_name(assets.key), ", ".join(str(inputs[one]) for one in _read_by(assets))
+    try:
+        return _rows(table, _function(assets)(**given))
+    except LightkeeperError:
+        raise
+    except Exception as error:
+        raise Refused(f"{table} cannot be computed again from {read}: its asset failed: {type(error).__name__}: {error}") from error
 
 
 def _rows(table: str, made: Any) -> pl.DataFrame:
@@ -200,14 +203,8 @@ def _rows(table: str, made: Any) -> pl.DataFrame:
         raise Refused(f"{table} cannot be computed again outside a run: its asset gave a {type(made).__name__}, not rows.")
     if output.append or output.days is not None or output.files:
         what = "landed files" if output.files else "rows to append" if output.append else f"{len(output.days or ())} days"
-        raise Refused(
-            f"{table} cannot be computed again outside a run: its asset gave {what} instead of the whole table. Let it give "
-            "all rows (days=None) when its inputs say changed=None."
-        )
+        raise Refused(f"{table} cannot be computed again outside a run: its asset gave {what} instead of the whole table.")
     return output.frame.lazy().collect()
-
-
-# -- leaks ------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +247,9 @@ def leaks(defs: dg.Definitions, lake: Lake, model: Model, at: TableVersion, cut:
     ahead = pl.col(model.time).is_between(cut, cut + timedelta(model.horizon), closed="right")
     whole = lake.read(at.table, at).filter(ahead).collect()
     if whole[model.target].null_count() == whole.height:
-        raise Refused(f"{at} knows no {model.target} after {cut}: choose an earlier cut, with a future to take away.")
+        raise Refused(
+            f"{at} knows no {model.target} in the {model.horizon} days after {cut}: choose a cut with known days after it."
+        )
     then = _stood(defs, lake, at, cut)
     both = whole.join(conform(then, plan(at.table, then.schema, whole.schema)), on=model.row_key, suffix=_THEN)
     if both.is_empty():
@@ -286,9 +285,7 @@ def _stood(defs: dg.Definitions, lake: Lake, at: TableVersion, cut: date) -> pl.
     """The table of a version as it would have been computed at a cut, from what it was computed from."""
     inputs = {one.version.table: one.version for one in lake.commit(at).inputs}
     assets = _plain(defs, at.table)
-    missing = sorted({table_name(key) for key in assets.keys_by_input_name.values()} - set(inputs))
-    if missing:
-        raise Refused(f"{at} does not say which version of {', '.join(missing)} it was made from: materialize {at.table} again.")
+    _assert_given(assets, inputs)
     frames = {table: _stood_input(defs, lake, version, cut) for table, version in inputs.items()}
     return _called(assets, lake, inputs, frames)
 
