@@ -12,6 +12,7 @@ import dagster as dg
 
 from tests.harness import Story
 
+GROUPS = {"landing", "demand", "returns", "models", "forecasts", "outcomes", "explanations"}
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -37,7 +38,7 @@ def test_every_asset_says_what_it_is_who_owns_it_and_what_its_columns_are(fresh:
         assert node.description, key
         assert node.owners, key
         assert "deltalake" in node.kinds, key
-        assert node.group_name in {"landing", "demand", "models", "forecasts"}
+        assert node.group_name in GROUPS
         schema = node.metadata["dagster/column_schema"]
         assert isinstance(schema, dg.TableSchema), key
         assert all(column.description for column in schema.columns), key

@@ -13,7 +13,7 @@ from assets.sample import SAMPLE
 from tests.harness import HEADER, Story, line
 
 LANDS = ["sales", "sales_rejected"]
-REFRESHED = [*LANDS, "daily_demand", "demand_features", "demand_forecast"]
+REFRESHED = [*LANDS, "daily_demand", "demand_features", "demand_forecast", "demand_outcome", "demand_explanation"]
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test_launching_what_was_asked_for_lands_the_day_and_refreshes_what_depends_o
 
 
 def test_in_a_home_without_a_model_the_run_trains_one(story: Story, next_day: date) -> None:
-    for table in ("demand_model", "demand_forecast"):
+    for table in ("demand_model", "demand_forecast", "_ledger/decisions"):
         shutil.rmtree(Path(story.lake.root) / table)
     story.release(next_day, next_day)
     (result,) = story.arrive()

@@ -13,15 +13,22 @@ import pytest
 import lightkeeper as lk
 from assets import LANDINGS, MODELS, TABLES
 from lightkeeper.orchestrate.landing import landing_assets
+from lightkeeper.orchestrate.forecast_assets import forecast_assets
 from lightkeeper.orchestrate.model_assets import model_assets
 from tests.harness import Story
 
-(MODEL,) = MODELS
-KEPT = {"sales", "sales_rejected", "holidays", "daily_demand", "demand_features", "demand_model", "demand_forecast"}
+MODEL = next(model for model in MODELS if model.name == "demand")
+MADE = {
+    "demand_model", "demand_judgement", "demand_champion", "demand_feature_history", "demand_forecast", "demand_outcome",
+    "demand_explanation",
+}  # fmt: skip
+KEPT = {"sales", "sales_rejected", "holidays", "daily_demand", "demand_features", *MADE}
 INPUTS = {
     "sales": set(), "holidays": set(), "daily_demand": {"sales@0", "holidays@0"},
-    "demand_features": {"daily_demand@0", "holidays@0"}, "demand_model": {"demand_features@0"},
-    "demand_forecast": {"demand_features@0", "demand_model@0"},
+    "demand_features": {"daily_demand@0", "holidays@0"}, "demand_judgement": {"demand_features@0", "demand_model@0"},
+    "demand_champion": {"demand_judgement@0", "demand_model@0"}, "demand_feature_history": {"demand_champion@0", "demand_model@1"},
+    "demand_forecast": {"demand_features@0", "demand_model@1"}, "demand_outcome": {"demand_features@0", "demand_forecast@0"},
+    "demand_explanation": {"demand_features@0", "demand_forecast@0", "demand_model@1"},
 }  # fmt: skip
 
 
@@ -30,7 +37,8 @@ def last_day(story: Story) -> date:
 
 
 def test_a_home_with_history_has_each_table_once_and_each_commit_names_what_it_was_made_of(history: Story) -> None:
-    assert set(history.lake.tables()) == KEPT
+    assert set(history.lake.tables()) >= KEPT
+    assert len(history.lake.history("demand_model")) == 2  # the challenger, and its refit
     for table, inputs in INPUTS.items():
         (made,) = history.lake.history(table)
         assert {str(one.version) for one in made.inputs} == inputs
@@ -45,31 +53,33 @@ def test_a_forecast_has_one_row_for_each_product_and_each_of_the_28_days_after_t
     assert rows.height == products * 28 == rows.select("product", "day").n_unique()
     assert rows["origin"].unique().to_list() == [last_day(history)]
     assert (rows["day"] - rows["origin"]).dt.total_days().unique().sort().to_list() == list(range(1, 29))
-    assert rows.select("model_version", "table_version").unique().rows() == [("demand:v1", "demand_features@0")]
+    assert rows.select("model_version", "table_version").unique().rows() == [("demand:v2", "demand_features@0")]
     assert rows["units_forecast"].is_finite().all()
 
 
 def test_the_row_of_the_model_says_all_that_it_was_made_of(history: Story) -> None:
-    row = history.rows("demand_model").row(0, named=True)
-    assert hashlib.sha256(row["artifact"]).hexdigest() == row["sha256"]
-    assert (row["version"], row["learnt_from"], row["last_day"]) == (1, ["demand_features@0"], str(last_day(history)))
+    row = history.rows("demand_model").filter(pl.col("role") == "refit").row(0, named=True)
+    parts = [row[name] for name in ("artifact", "artifact_low", "artifact_high")]
+    assert hashlib.sha256(b"".join(len(one).to_bytes(8, "big") + one for one in parts)).hexdigest() == row["sha256"]
+    assert (row["version"], row["learnt_from"], row["last_day"]) == (2, ["demand_features@0"], last_day(history))
     assert (json.loads(row["params"]), row["features"]) == (MODEL.lightgbm_params, list(MODEL.features))
     assert row["rows"] == history.rows("demand_features").filter(pl.col("units").is_not_null()).height
     assert row["trained_at"] == history.home.now()
-    extra = history.lake.commit("demand_model@0").extra
-    assert (extra["model_version"], extra["sha256"]) == ("demand:v1", row["sha256"])
+    extra = history.lake.commit("demand_model@1").extra
+    assert (extra["model_version"], extra["sha256"]) == ("demand:v2", row["sha256"])
 
 
 def test_training_again_on_the_same_table_makes_no_new_version_and_on_a_new_day_it_makes_one(story: Story, next_day: date) -> None:
     story.train()
-    assert story.newest("demand_model") == "demand_model@0"
+    assert story.newest("demand_model") == "demand_model@1"
     assert story.lake.unchanged.rows()["table"].to_list() == ["demand_model"]
     story.release(next_day, next_day)
     story.land(next_day)
     story.train()
     rows = story.rows("demand_model").sort("version")
-    assert (rows["version"].to_list(), rows["learnt_from"].to_list()) == ([1, 2], [["demand_features@0"], ["demand_features@1"]])
-    assert rows["sha256"].n_unique() == 2
+    learnt_from = [["demand_features@0"], ["demand_features@0"], ["demand_features@1"]]
+    assert (rows["version"].to_list(), rows["learnt_from"].to_list()) == ([1, 2, 3], learnt_from)
+    assert rows["sha256"].n_unique() == 3
     assert len(story.rows("demand_model", 0)) == 1
 
 
@@ -92,7 +102,7 @@ def test_a_days_forecast_can_be_followed_up_to_the_files_it_came_from(story: Sto
     story.release(next_day, next_day)
     story.land(next_day)
     walked = list(story.lake.lineage("demand_forecast@1").walk())
-    assert {str(node.version) for node in walked} >= {"demand_features@1", "demand_model@0", "daily_demand@1", "sales@1"}
+    assert {str(node.version) for node in walked} >= {"demand_features@1", "demand_model@1", "daily_demand@1", "sales@1"}
     (sales,) = {node.version: node for node in walked if str(node.version) == "sales@1"}.values()
     content = (story.home.landing / "sales" / f"sales-{next_day}.csv").read_bytes()
     assert hashlib.sha256(content).hexdigest() in {file.sha256 for file in sales.files}
@@ -105,14 +115,18 @@ def test_the_whole_history_landed_in_one_run(history: Story) -> None:
 
 
 LANDED = [landing_assets(one, lk.Home(Path("nowhere")), date(2026, 1, 1)) for one in LANDINGS]
-SPECS = {spec.key.to_user_string(): spec for one in [*TABLES, *LANDED, *model_assets(MODEL)] for spec in one.specs}
+SPECS = {
+    spec.key.to_user_string(): spec
+    for one in [*TABLES, *LANDED, *model_assets(MODEL), *forecast_assets(MODEL)]
+    for spec in one.specs
+}
 
 
 @pytest.mark.parametrize("name", sorted(KEPT))
 def test_each_asset_has_an_owner_a_group_kinds_a_description_a_code_version_and_a_column_schema(name: str) -> None:
     spec = SPECS[name]
     assert spec.owners
-    assert spec.group_name in {"landing", "demand", "models", "forecasts"}
+    assert spec.group_name in {"landing", "demand", "models", "forecasts", "outcomes", "explanations"}
     assert "deltalake" in spec.kinds
     assert len(spec.description or "") > 20
     assert spec.code_version
@@ -129,9 +143,10 @@ def test_the_column_schema_in_the_ui_is_that_of_the_table(history: Story) -> Non
 def test_each_materialization_shows_version_inputs_rows_bytes_schema_and_the_command(name: str, history: Story) -> None:
     said, made = history.shown(name), history.lake.history(name)[0]
     assert (said["table version"], said["dagster/row_count"]) == (str(made.version), made.rows)
-    assert set(str(said["inputs"]).split(", ")) == (INPUTS.get(name) or {"none"})
-    assert said["bytes written"] == made.bytes_written > 0
-    assert said["show"] == f"`lightkeeper table show {name}@0`"
+    assert set(str(said["inputs"]).split(", ")) == ({str(one.version) for one in made.inputs} or {"none"})
+    assert said["bytes written"] == made.bytes_written
+    assert made.bytes_written > 0 or made.rows == 0
+    assert said["show"] == f"`lightkeeper table show {made.version}`"
     assert said["dagster/column_schema"] == SPECS[name].metadata["dagster/column_schema"]
     assert ("dagster/column_lineage" in said) == (name in {"daily_demand", "demand_features"})
 

@@ -135,7 +135,7 @@ def test_the_same_file_again_makes_no_version_of_anything(story: Story) -> None:
     tuesday, before = last_tuesday(story), story.lake.versions()
     ran = story.land(tuesday)
     assert story.lake.versions() == before
-    assert set(ran.versions) == {"sales", "sales_rejected", "daily_demand", "demand_features", "demand_forecast"}
+    assert {"sales", "sales_rejected", "daily_demand", "demand_features", "demand_forecast"} < set(ran.versions)
     assert set(ran.versions) == set(story.lake.unchanged.rows().filter(pl.col("run_id") == ran.run_id)["table"])
 
 

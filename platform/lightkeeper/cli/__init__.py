@@ -82,7 +82,7 @@ def __getattr__(name: str) -> object:
 def _build() -> typer.Typer:
     import typer
 
-    from lightkeeper.cli import doctor, running, table
+    from lightkeeper.cli import doctor, model, running, table
     from lightkeeper.cli.options import EPILOG, options
 
     app = typer.Typer(
@@ -96,6 +96,7 @@ def _build() -> typer.Typer:
     app.callback()(options)
     running.register(app)
     table.register(app)
+    model.register(app)
     doctor.register(app)
     return app
 

@@ -42,9 +42,7 @@ def register(app: typer.Typer) -> None:
     group.command("rollback", epilog=EPILOG)(promotion.rollback)
     group.command("backtest", epilog=EPILOG)(trying.backtest)
     group.command("test", epilog=EPILOG)(trying.test)
-    app.add_typer(
-        group, name="model", help="Models: who serves and why, explain, verify, promote, roll back, try.", epilog=EPILOG
-    )
+    app.add_typer(group, name="model", help="Models: who serves and why, explain, verify, promote, roll back, try.", epilog=EPILOG)
 
 
 @dataclass(frozen=True, slots=True)

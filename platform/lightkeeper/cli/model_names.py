@@ -15,7 +15,15 @@ if TYPE_CHECKING:
 
     from lightkeeper.lake.table import Lake
 
-__all__ = ["ModelArgument", "ModelVersionArgument", "known_model", "known_models", "model_and_number", "version_number", "versions_of"]
+__all__ = [
+    "ModelArgument",
+    "ModelVersionArgument",
+    "known_model",
+    "known_models",
+    "model_and_number",
+    "version_number",
+    "versions_of",
+]
 
 _SUFFIX = "_model"
 _NAIVE = ("naive", "0", "v0")

@@ -31,7 +31,7 @@ def _reason(why: str) -> str:
 WhyOption = Annotated[str, typer.Option("--why", metavar="TEXT", callback=_reason, help="The reason, in a sentence; it is kept.")]
 
 
-def promote(  # noqa: PLR0913 - the options of a command
+def promote(
     model: Annotated[str, typer.Argument(metavar="M[:vN]", help="The version that is to serve: demand:v3, demand:naive.")],
     version: Annotated[str | None, typer.Argument(metavar="[V]", help="The version, where M names the model alone: 3.")] = None,
     *,

@@ -18,7 +18,20 @@ from lightkeeper.lake.ledger import Ledger
 from lightkeeper.lake.table import Lake
 from lightkeeper.values import Decision, version_name
 
-__all__ = ["ACTIONS", "Serving", "champion", "decided", "decisions", "gates", "promoted", "reigns", "rolled_back", "standing"]
+__all__ = [
+    "ACTIONS",
+    "Serving",
+    "champion",
+    "decided",
+    "decisions",
+    "expected",
+    "gates",
+    "numbered",
+    "promoted",
+    "reigns",
+    "rolled_back",
+    "standing",
+]
 
 ACTIONS = ("trained", "judged", "rejected", "confirmed", "promoted", "rolled_back")
 _MOVES = ("promoted", "rolled_back")
@@ -92,6 +105,21 @@ def standing(rows: pl.DataFrame, model: str) -> list[int]:
         else:
             stack.append(row["version"])
     return stack[::-1]
+
+
+def numbered(rows: pl.DataFrame, model: str) -> int:
+    """The highest version number that any decision names; 0 without one. No number is given twice, even if a table was lost."""
+    found = rows.filter(pl.col("model") == model)["version"].max()
+    return int(str(found)) if found is not None else 0
+
+
+def expected(rows: pl.DataFrame, judgement: Mapping[str, Any]) -> int:
+    """Who served by the ledger when a judgement was held; it may have been compared with another, if that one's bytes were gone."""
+    same = (
+        (pl.col("model") == judgement["model"]) & (pl.col("judgement") == judgement["judgement"]) & (pl.col("action") == "judged")
+    )
+    found = rows.filter(same)["against"].to_list()
+    return int(found[-1] if found else judgement["champion"])
 
 
 def gates(rows: pl.DataFrame, model: str) -> list[tuple[date, float]]:

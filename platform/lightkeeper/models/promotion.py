@@ -16,7 +16,7 @@ from lightkeeper.errors import Refused
 from lightkeeper.lake.table import Lake
 from lightkeeper.measure.novelty import Reference
 from lightkeeper.models.backtesting import backtest, matured, reach
-from lightkeeper.models.decisions import decided, decisions, promoted
+from lightkeeper.models.decisions import decided, decisions, expected, numbered, promoted
 from lightkeeper.models.model import Model
 from lightkeeper.models.registry import (
     Made,
@@ -72,7 +72,7 @@ def follow(bench: Bench, judgement: Mapping[str, Any]) -> int | None:
         decided(bench.lake, said)
         return None
     number = 0 if judgement["action"] == "naive" else _refitted(bench, judgement)
-    promoted(bench.lake, replace(said, action="promoted", version=number), expected=judgement["champion"])
+    promoted(bench.lake, replace(said, action="promoted", version=number), expected(decisions(bench.lake), judgement))
     return number
 
 
@@ -86,7 +86,7 @@ def _refitted(bench: Bench, judgement: Mapping[str, Any]) -> int:
     same = same_as_before(bench.versions, artifact, "refit")
     if same is not None:
         return same
-    number = last_number(bench.versions) + 1
+    number = max(last_number(bench.versions), numbered(decisions(bench.lake), bench.model)) + 1
     made = Made(
         (at,), bench.lake.clock(), bench.environment, "refit", challenger.version.number,
         as_calibration(_past(model, challenger, table)), _reference(artifact, rows),

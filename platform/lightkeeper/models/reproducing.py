@@ -1,4 +1,4 @@
-"""Reproducing: a past model rebuilt from the table versions that it learnt from, and compared with what was stored. It writes nothing."""
+"""Reproducing: a past model rebuilt from the table versions that it learnt from, and compared with what is stored."""
 
 from __future__ import annotations
 

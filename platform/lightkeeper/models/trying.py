@@ -148,7 +148,7 @@ def _said(first: str, second: str, found: Paired) -> str:
     return f"{second} and {first} cannot be told apart: their losses differ by {found.mean:+.1%} ({limits})."
 
 
-def tested(model: Model, table: pl.LazyFrame, champion: Trained | None, alpha: float = _ALPHA) -> Judgement:
+def tested(model: Model, table: pl.LazyFrame, champion: Trained | None) -> Judgement:
     """The gate and the expectations of a declared model on a table, as a training would meet them; nothing is recorded.
 
     The challenger is called by the number after the champion's, though it becomes no version.
@@ -156,4 +156,4 @@ def tested(model: Model, table: pl.LazyFrame, champion: Trained | None, alpha: f
     rows = training_frame(model, table, cut_of(model, table))
     number = champion.version.number + 1 if champion else 1
     row = version_row(model, number, fit(model, rows), Made((), datetime(1, 1, 1, tzinfo=UTC), {}))
-    return judge(model, table, read_version(model.name, row.lazy(), number), champion, alpha)
+    return judge(model, table, read_version(model.name, row.lazy(), number), champion, _ALPHA)

@@ -173,7 +173,8 @@ class LakeIOManager(dg.ConfigurableIOManager):
         stamp = Stamp(context.asset_key.to_user_string(), context.run.run_id, version, commit, dirty, extra=output.extra)
         made = lake.append(table, output.frame, inputs=inputs, stamp=stamp, base=pins.base(table), alone=True)
         pins.record(made)
-        found = {**shown(lake, made, {}, unchanged=False), **output.metadata}
+        definition = context.job_def.asset_layer.get(dg.AssetKey(table.split("__"))).metadata
+        found = {**shown(lake, made, definition, unchanged=False), **output.metadata}
         context.log_event(dg.AssetMaterialization(dg.AssetKey(table.split("__")), metadata=found))
         return made
 

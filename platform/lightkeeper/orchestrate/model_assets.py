@@ -14,9 +14,9 @@ import polars as pl
 from lightkeeper.lake.lineage import KEEP_EVERY_VERSION
 from lightkeeper.measure.gate import alpha_now
 from lightkeeper.models import champions, judging, registry
-from lightkeeper.models.decisions import decided, decisions, gates, standing
+from lightkeeper.models.decisions import decided, decisions, gates, numbered, standing
 from lightkeeper.models.environment import environment
-from lightkeeper.models.forecasting import server
+from lightkeeper.models.forecasting import Server, server
 from lightkeeper.models.judging import Judgement, judge, judgement_rows
 from lightkeeper.models.model import Model
 from lightkeeper.models.promotion import Bench, follow, unfollowed
@@ -67,9 +67,8 @@ def _model_asset(model: Model) -> dg.AssetsDefinition:
         if same is not None:
             yield dg.Output(TableOutput(pl.DataFrame(schema=registry.ROW), append=True, metadata=_same(model, same)))
             return
-        number = last_number(versions) + 1
+        number = max(last_number(versions), numbered(decisions(lake), model.name)) + 1
         made = Made((table.version,), lake.clock(), environment(Path(project_folder(context.run))))
-        totals = rows.group_by(model.time).agg(pl.col(model.target).sum()).sort(model.time)[model.target].to_list()
         yield dg.Output(
             TableOutput(
                 version_row(model, number, artifact, made),
@@ -80,7 +79,7 @@ def _model_asset(model: Model) -> dg.AssetsDefinition:
                     "rows learnt from": artifact.rows,
                     "learnt up to": str(artifact.last),
                     "rounds": artifact.rounds,
-                    "what it learnt from": picture(totals, f"{model.target} a day"),
+                    "what it learnt from": _picture(model, rows.lazy()),
                 },
             )
         )
@@ -94,6 +93,11 @@ def _model_asset(model: Model) -> dg.AssetsDefinition:
 
 def _same(model: Model, number: int) -> dict[str, Any]:
     return {**_verify(model, number), "nothing new": f"The same rows give {version_name(model.name, number)} again."}
+
+
+def _picture(model: Model, known: pl.LazyFrame) -> dg.MarkdownMetadataValue:
+    totals = known.group_by(model.time).agg(pl.col(model.target).sum()).sort(model.time).collect()
+    return picture(totals[model.target].to_list(), f"{model.target} a day")
 
 
 def _kept(model: Model, number: int, sha256: str) -> dict[str, object]:
@@ -136,8 +140,9 @@ def _judgement_asset(model: Model) -> dg.AssetsDefinition:
         before = lake.read(model.judgement_table, base) if base >= 0 else pl.LazyFrame(schema=judging.ROW)
         challenger = read_version(model.name, versions.frame, _newest_challenger(versions.frame))
         ledger = decisions(lake, model.name)
-        serves = server(model.name, versions.frame, standing(ledger, model.name))
-        known = _judged_already(before, challenger.version.number, serves.number, str(table.version))
+        stands = standing(ledger, model.name)
+        serves = server(model.name, versions.frame, stands)
+        known = _judged_already(before, challenger.version.number, serves, str(table.version))
         if known is not None:
             nothing = {"nothing new": f"Judgement {known} compared the same versions on the same rows."}
             yield dg.Output(TableOutput(pl.DataFrame(schema=judging.ROW), append=True, metadata=nothing))
@@ -149,7 +154,7 @@ def _judgement_asset(model: Model) -> dg.AssetsDefinition:
         rows = judgement_rows(model, found, number, now, table.version)
         yield dg.Output(TableOutput(rows, append=True, extra={"judgement": number}, metadata=_judgement_shown(found, rows)))
         said = Decision(
-            model.name, "judged", found.challenger, _by(context), found.ruling.why, found.champion, found.ruling.code, alpha,
+            model.name, "judged", found.challenger, _by(context), found.ruling.why, stands[0], found.ruling.code, alpha,
             number, (str(table.version), str(versions.version)), context.run.run_id,
         )  # fmt: skip
         decided(lake, said)
@@ -161,9 +166,11 @@ def _newest_challenger(versions: pl.LazyFrame) -> int:
     return int(versions.filter(pl.col("role") == "challenger").select(pl.col("version").max()).collect().item() or 0)
 
 
-def _judged_already(before: pl.LazyFrame, challenger: int, champion: int, table: str) -> int | None:
-    """The number of the judgement that compared the same two on the same table version."""
-    same = (pl.col("challenger") == challenger) & (pl.col("champion") == champion) & (pl.col("table_version") == table)
+def _judged_already(before: pl.LazyFrame, challenger: int, serves: Server, table: str) -> int | None:
+    """The number of the judgement that compared the same two on the same table version, or that made the champion of this one."""
+    won = serves.trained is not None and serves.trained.row["judged"] == challenger
+    against = pl.lit(value=True) if won else pl.col("champion") == serves.number
+    same = (pl.col("challenger") == challenger) & (pl.col("table_version") == table) & against
     found: int | None = before.filter(same).select(pl.col("judgement").max()).collect().item()
     return found
 
@@ -246,7 +253,14 @@ def _writes(
     """Writes a refit's row to the table of versions, from within the step that promotes it."""
 
     def write(row: pl.DataFrame, number: int, learnt_from: TableVersion) -> None:
-        told = {**_verify(model, number), "learnt up to": str(row["last_day"][0]), "rounds": row["rounds"][0]}
+        known = manager.lake.read(learnt_from.table, learnt_from).filter(pl.col(model.target).is_not_null())
+        told = {
+            **_verify(model, number),
+            "rows learnt from": row["rows"][0],
+            "learnt up to": str(row["last_day"][0]),
+            "rounds": row["rounds"][0],
+            "what it learnt from": _picture(model, known),
+        }
         output = TableOutput(row, append=True, extra=_kept(model, number, row["sha256"][0]), metadata=told)
         manager.append(context, model.model_table, output, (learnt_from, *read))
 
