@@ -144,8 +144,8 @@ def _of_day(model: Model, rows: pl.DataFrame, day: date | None, what: str) -> li
         order = "made from"
     found = rows.filter(pl.col(model.time) == wanted).sort(order, descending=True).to_dicts()
     if not found:
-        raise Refused(f"{what} has no forecast of {wanted}; its days are {days[0]} to {days[-1]}.")
-    return found
+        raise Refused(f"{what} has no forecast of {wanted!s}; its days are {days[0]} to {days[-1]}.")
+    return list[Mapping[str, Any]](found)
 
 
 # -- telling ----------------------------------------------------------------------------------------------------

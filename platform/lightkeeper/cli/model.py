@@ -41,7 +41,7 @@ def register(app: typer.Typer) -> None:
     group.command("promote", epilog=EPILOG)(promotion.promote)
     group.command("rollback", epilog=EPILOG)(promotion.rollback)
     group.command("backtest", epilog=EPILOG)(trying.backtest)
-    group.command("test", epilog=EPILOG)(trying.test)
+    group.command("test", epilog=EPILOG)(trying.rehearse)
     app.add_typer(group, name="model", help="Models: who serves and why, explain, verify, promote, roll back, try.", epilog=EPILOG)
 
 

@@ -20,7 +20,15 @@ if TYPE_CHECKING:
     from lightkeeper.lake.table import Lake
 
 __all__ = [
-    "EPILOG", "AsOfOption", "HomeOption", "JsonOption", "VersionArgument", "find_home", "open_lake", "options",
+    "EPILOG",
+    "AsOfOption",
+    "HomeOption",
+    "JsonOption",
+    "VersionArgument",
+    "find_home",
+    "open_lake",
+    "options",
+    "parse_day",
     "wanted_version",
 ]  # fmt: skip
 
@@ -31,7 +39,8 @@ EPILOG = (
 )
 
 
-def _day(text: str) -> date:
+def parse_day(text: str) -> date:
+    """A day as it is typed. Raises a usage error."""
     try:
         return date.fromisoformat(text)
     except ValueError:
@@ -45,7 +54,7 @@ HomeOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 AsOfOption = Annotated[
     date | None,
-    typer.Option("--as-of", metavar="DAY", parser=_day, help="As it was known at the end of that day (UTC)."),
+    typer.Option("--as-of", metavar="DAY", parser=parse_day, help="As it was known at the end of that day (UTC)."),
 ]
 VersionArgument = Annotated[str, typer.Argument(metavar="T[@V]", help="A table (its newest version) or a version: sales@41.")]
 
