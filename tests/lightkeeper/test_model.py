@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from lightkeeper.errors import BadDeclaration
-from lightkeeper.models.model import DEFAULTS, Model
+from lightkeeper.measure.gate import Gate
+from lightkeeper.models.model import Model
+from lightkeeper.models.params import DEFAULTS
 from tests.lightkeeper.lamps import LAMPS
 
 WRONG: list[tuple[dict[str, Any], str]] = [
@@ -20,7 +22,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"keys": "lamp"}, 'write ("price",) with the comma'),
     ({"features": ()}, "at least one feature"),
     ({"keys": ()}, "at least one feature and one key"),
-    ({"horizon": 0}, "horizon is 0; it is a whole number of days, 1 at least"),
+    ({"horizon": 0}, "horizon is 0; it is a whole number of days, 1 at least, or None"),
     ({"horizon": 28.0}, "horizon is 28.0; it is a whole number"),
     ({"horizon": True}, "horizon is True; it is a whole number"),
     ({"features": ("price", "units")}, "the model would read the answer. Take it out"),
@@ -39,6 +41,23 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"params": {"seed": 1.5}}, "seed is 1.5; give a whole number"),
     ({"params": {"objective": print}}, "params are recorded as JSON"),
     ({"params": {"alpha": float("nan")}}, "params are recorded as JSON"),
+    ({"params": {"learning_rte": 0.1}}, "LightGBM has no parameter 'learning_rte'. Did you mean learning_rate?"),
+    ({"params": {"early_stopping_round": 5}}, "the platform stops early on a time split"),
+    ({"params": {"objective": "quantile"}}, "a quantile is no point forecast"),
+    ({"kind": "counts"}, "kind is 'counts'; it is one of continuous, count, binary"),
+    ({"levels": (80,)}, "levels are shares between 0 and 1"),
+    ({"levels": (0.8, 0.8)}, "levels are shares between 0 and 1, each once"),
+    ({"season": 0}, "season is 0; it is a whole number, 1 at least"),
+    ({"windows": 1.5}, "windows is 1.5; it is a whole number"),
+    ({"promote_if": 0.05}, "give a gate, such as lk.Gate(alpha=0.01)"),
+    ({"slices": "shop"}, 'write ("price",) with the comma'),
+    ({"slices": ("units",)}, "the target 'units' is no slice"),
+    ({"expect": ("units falls a lot",)}, 'is not understood. Write "units falls when weekday rises"'),
+    ({"expect": ("units falls when warmth rises",)}, "warmth is no feature. Name one of weekday, price"),
+    ({"expect": ("price falls when weekday rises",)}, "the model predicts units, not price"),
+    ({"expect": ("units stays when price rises",)}, "write 'stays when ... changes'"),
+    ({"expect": ("accuracy at most 0.5 where lamp=oil",)}, "accuracy is not measured; it is one of wape"),
+    ({"expect": ("wape at most 0.5 where price=3",)}, "price is neither a key nor a slice. Name one of shop, lamp"),
 ]
 
 
@@ -64,3 +83,26 @@ def test_params_stand_over_the_defaults_and_never_over_what_makes_training_repro
 def test_a_model_needs_no_more_than_what_it_learns_from_and_what_it_predicts() -> None:
     least = Model(name="m", table="t", keys=("k",), time="day", target="y", horizon=1, features=("x",))
     assert (least.params, least.owners) == ({}, ())
+
+
+def test_an_option_that_there_is_not_is_named_with_the_nearest_one() -> None:
+    with pytest.raises(BadDeclaration, match=r"model m: there is no option 'horizn'\. Did you mean horizon\?"):
+        Model(name="m", table="t", keys=("k",), time="day", target="y", horizn=1, features=("x",))  # type: ignore[call-arg]
+
+
+def test_without_a_horizon_it_predicts_and_with_one_it_forecasts() -> None:
+    assert (replace(LAMPS, horizon=None).forecast_table, LAMPS.forecast_table) == ("lamps_predictions", "lamps_forecast")
+    assert (replace(LAMPS, horizon=None).forecast_column, LAMPS.forecast_column) == ("units_prediction", "units_forecast")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"), [({"alpha": 0.0}, "alpha"), ({"alpha_year": 0.05}, "alpha_year"), ({"block": 0}, "block")]
+)
+def test_a_gate_that_cannot_be_is_refused_by_name(change: dict[str, Any], said: str) -> None:
+    with pytest.raises(BadDeclaration, match=f"gate's {said}"):
+        Gate(**change)
+
+
+@pytest.mark.parametrize(("kind", "objective"), [("continuous", "regression"), ("count", "tweedie"), ("binary", "binary")])
+def test_each_kind_of_target_has_an_objective_of_its_own(kind: Any, objective: str) -> None:
+    assert replace(LAMPS, kind=kind).lightgbm_params["objective"] == objective

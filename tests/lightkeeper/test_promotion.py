@@ -1,0 +1,131 @@
+"""What follows from a judgement: once, whatever was interrupted on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from lightkeeper.errors import ModelAltered, Refused
+from lightkeeper.lake.table import Lake
+from lightkeeper.models.decisions import champion, decisions
+from lightkeeper.models.judging import judge, judgement_rows
+from lightkeeper.models.promotion import Bench, by_hand, follow, unfollowed
+from lightkeeper.models.registry import calibration_of, read_version, summary
+from lightkeeper.values import TableVersion
+from tests.lightkeeper.lamps import AHEAD, CUT, LAMPS, LAST, NOW, row, table, trained
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    """A lake with a feature table and a challenger."""
+    made = Lake(tmp_path, clock=lambda: NOW)
+    made.write("lamp_features", table())
+    made.append("lamps_model", row(LAMPS, table()))
+    return made
+
+
+def bench(lake: Lake, write: Any = None) -> Bench:
+    def append(one: pl.DataFrame, _: int, __: TableVersion) -> None:
+        lake.append("lamps_model", one)
+
+    return Bench("lamps", lake, lake.read("lamps_model"), {}, "user of the test", "run-1", write or append)
+
+
+def judgement(lake: Lake, action: str | None = None) -> Mapping[str, Any]:
+    found = judge(LAMPS, lake.read("lamp_features"), trained(LAMPS, table()), None, 0.05)
+    rows = judgement_rows(LAMPS, found, 1, NOW, lake.version("lamp_features"))
+    said = rows if action is None else rows.with_columns(action=pl.lit(action))
+    taken = unfollowed(lake, "lamps", said.lazy())
+    assert taken is not None
+    return taken
+
+
+def test_a_challenger_that_won_is_fitted_up_to_the_present_and_names_the_judged_one(lake: Lake) -> None:
+    assert follow(bench(lake), judgement(lake)) == 2
+    versions = summary(lake.read("lamps_model"))
+    assert versions.select("version", "role", "judged", "last_day").rows() == [(1, "challenger", None, CUT), (2, "refit", 1, LAST)]
+    assert versions["rounds"].n_unique() == 1
+    assert champion(lake, "lamps").name == "lamps:v2"
+
+
+def test_a_refit_keeps_the_forecasts_of_the_judged_days_for_its_intervals(lake: Lake) -> None:
+    follow(bench(lake), judgement(lake))
+    kept = calibration_of(read_version("lamps", lake.read("lamps_model"), 2))
+    assert kept is not None
+    assert (kept.height, kept["day"].min()) == (4 * AHEAD, CUT.replace(day=CUT.day + 1))
+    assert kept["forecast"].to_list() == trained(LAMPS, table()).fitted.predict(_judged(lake)).tolist()
+
+
+def _judged(lake: Lake) -> pl.DataFrame:
+    rows = lake.read("lamp_features").filter(pl.col("day") > CUT, pl.col("units").is_not_null())
+    return rows.sort(LAMPS.row_key).collect()
+
+
+def test_a_judgement_follows_once(lake: Lake) -> None:
+    taken = judgement(lake)
+    follow(bench(lake), taken)
+    before = decisions(lake)
+    frame = pl.DataFrame([dict(taken)], infer_schema_length=None).lazy()
+    assert unfollowed(lake, "lamps", frame) is None
+    assert follow(bench(lake), taken) == 2
+    assert decisions(lake).equals(before)
+    assert summary(lake.read("lamps_model")).height == 2
+
+
+def test_a_run_that_was_killed_between_refit_and_promotion_is_taken_up_with_the_refit_that_stands_there(lake: Lake) -> None:
+    def killed(one: pl.DataFrame, _: int, __: TableVersion) -> None:
+        lake.append("lamps_model", one)
+        raise KeyboardInterrupt
+
+    taken = judgement(lake)
+    with pytest.raises(KeyboardInterrupt):
+        follow(bench(lake, killed), taken)
+    assert champion(lake, "lamps").name == "lamps:naive"
+    assert follow(bench(lake), taken) == 2
+    assert summary(lake.read("lamps_model")).height == 2
+    assert champion(lake, "lamps").name == "lamps:v2"
+
+
+def test_a_rejection_adds_a_row_and_moves_nobody(lake: Lake) -> None:
+    assert follow(bench(lake), judgement(lake, "reject")) is None
+    assert decisions(lake).select("action", "version", "judgement").rows() == [("rejected", 1, 1)]
+    assert champion(lake, "lamps").name == "lamps:naive"
+    assert unfollowed(lake, "lamps", pl.DataFrame([dict(judgement_of(lake))]).lazy()) is None
+
+
+def judgement_of(lake: Lake) -> Mapping[str, Any]:
+    row_ = decisions(lake).row(0, named=True)
+    return {"judgement": row_["judgement"], "model": "lamps"}
+
+
+def test_when_nothing_beats_naive_the_naive_forecast_is_promoted_and_says_so(lake: Lake) -> None:
+    assert follow(bench(lake), judgement(lake, "naive")) == 0
+    serving = champion(lake, "lamps")
+    assert (serving.name, serving.action) == ("lamps:naive", "promoted")
+    assert summary(lake.read("lamps_model")).height == 1
+
+
+def test_more_windows_give_the_intervals_more_days_to_stand_on(tmp_path: Path) -> None:
+    made, model = Lake(tmp_path, clock=lambda: NOW), replace(LAMPS, windows=3)
+    made.write("lamp_features", table())
+    made.append("lamps_model", row(model, table()))
+    follow(bench(made), judgement(made))
+    kept = calibration_of(read_version("lamps", made.read("lamps_model"), 2))
+    assert kept is not None
+    assert kept["day"].n_unique() == 3 * AHEAD
+
+
+def test_a_person_promotes_a_version_that_is_there_and_whole(lake: Lake) -> None:
+    with pytest.raises(Refused, match="model lamps has no version 7; it has v1"):
+        by_hand(lake, "lamps", 7, "user of the test", "I like it")
+    assert by_hand(lake, "lamps", 1, "user of the test", "I like it")
+    assert not by_hand(lake, "lamps", 1, "user of the test", "I like it")
+    lake.append("lamps_model", row(LAMPS, table(2), 2).with_columns(artifact=pl.lit(b"tree")))
+    with pytest.raises(ModelAltered):
+        by_hand(lake, "lamps", 2, "user of the test", "I like it")
+    assert champion(lake, "lamps").name == "lamps:v1"
