@@ -137,7 +137,7 @@ def _known_ahead(defs: dg.Definitions, lake: Lake, model: Model, cut: date) -> t
     try:
         found = leaks(defs, lake, model, lake.version(model.table), cut)
     except LightkeeperError as error:
-        return f"not tested: {error}", False
+        return f"not rehearsed: {error}", False
     if not found:
         return f"{len(model.features)} of {len(model.features)} features keep their values without the days after {cut}", False
     first = found[0]
@@ -179,11 +179,11 @@ def rehearse(
     as_json: JsonOption = False,
 ) -> None:
     """Meet the expectations and the gate with the working tree's model; nothing is recorded. Exit code 1: it would not pass."""
-    from lightkeeper.models.trying import tested
+    from lightkeeper.models.trying import rehearsed
 
     declared, defs = _declared(model)
     table, where, champion = _dummy(defs, declared) if dummy else _pinned(open_lake(home), declared)
-    found = tested(declared, table, champion)
+    found = rehearsed(declared, table, champion)
     stops = not dummy and found.ruling.code in _STOPS
     if as_json:
         print_json(_test_json(found, where, passes=not stops))

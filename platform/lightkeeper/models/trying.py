@@ -21,7 +21,7 @@ from lightkeeper.models.registry import Made, Trained, read_version, version_row
 from lightkeeper.models.training import cut_of, fit, training_frame
 from lightkeeper.values import Window
 
-__all__ = ["Span", "Trial", "recipe_tried", "tested", "worth_of_history"]
+__all__ = ["Span", "Trial", "recipe_tried", "rehearsed", "worth_of_history"]
 
 _ALPHA = 0.05
 _METRICS = ("wape", "mase", "rmsse", "bias", "pinball", "brier", "log_loss")
@@ -148,7 +148,7 @@ def _said(first: str, second: str, found: Paired) -> str:
     return f"{second} and {first} cannot be told apart: their losses differ by {found.mean:+.1%} ({limits})."
 
 
-def tested(model: Model, table: pl.LazyFrame, champion: Trained | None) -> Judgement:
+def rehearsed(model: Model, table: pl.LazyFrame, champion: Trained | None) -> Judgement:
     """The gate and the expectations of a declared model on a table, as a training would meet them; nothing is recorded.
 
     The challenger is called by the number after the champion's, though it becomes no version.
