@@ -2,11 +2,12 @@
 PYTHON ?= python3
 JOBS ?= 2
 HERE := .venv/bin
+MODELS := demand returns
 INPUTS := requirements.lock tests/independent/requirements.lock pyproject.toml tools/setup.py
 PYTEST := $(HERE)/python -m pytest -n $(JOBS) --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help setup peers run test check bench nightly lock clean clean-home
+.PHONY: help setup peers run test models check bench nightly lock clean clean-home
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1@/p' Makefile | awk -F@ '{ printf "make %-11s %s\n", $$1, $$2 }'
@@ -24,6 +25,9 @@ peers: setup
 
 test: peers ## the test suite
 	$(PYTEST) -m "not nightly"
+
+models: setup ## each declared model is trained, judged and asked on rows made up from its table's contract
+	@for model in $(MODELS); do LIGHTKEEPER_HOME=.lightkeeper $(HERE)/lightkeeper model test $$model --dummy || exit 1; done
 
 check: setup ## format, lint, types, floors, locks and the rules of the house
 	@test ! -e platform/__init__.py || { echo "platform/__init__.py hides Python's own module platform: remove it." >&2; exit 1; }

@@ -28,6 +28,10 @@ NAMES = {
     "chain": "The whole chain beside a bare script",
     "features": "Features beside mlforecast",
     "startup": "From the command to a page with data",
+    "training": "Training, backtests and explanations beside bare LightGBM",
+    "gate": "False promotions of equal challengers",
+    "rossmann": "Rossmann: accuracy and intervals beside other forecasters",
+    "retail": "Online Retail: accuracy beside the naive forecast and ETS",
 }
 PAGE = HERE.parent / "docs" / "benchmarks.md"
 FEATURE_LIMITS = {"seconds": 1.0, "megabytes": 0.5}  # x mlforecast

@@ -1,4 +1,4 @@
-"""What the accuracy and training benchmarks compute by themselves: no network, no rivals. How good a forecast is, is not asserted."""
+"""What the accuracy and training benchmarks compute by themselves; no network, no rivals."""
 
 from __future__ import annotations
 

@@ -37,6 +37,8 @@ def result(**row: Any) -> dict[str, Any]:
         pytest.param("lake", marks=pytest.mark.nightly),
         pytest.param("features", marks=pytest.mark.nightly),
         pytest.param("startup", marks=pytest.mark.nightly),
+        pytest.param("gate", marks=pytest.mark.nightly),
+        pytest.param("training", marks=pytest.mark.nightly),
     ],
 )
 def test_the_quick_run_of_each_benchmark_keeps_figures_with_what_they_were_measured_on(

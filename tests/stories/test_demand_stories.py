@@ -12,8 +12,8 @@ import pytest
 
 import lightkeeper as lk
 from assets import LANDINGS, MODELS, TABLES
-from lightkeeper.orchestrate.landing import landing_assets
 from lightkeeper.orchestrate.forecast_assets import forecast_assets
+from lightkeeper.orchestrate.landing import landing_assets
 from lightkeeper.orchestrate.model_assets import model_assets
 from tests.harness import Story
 

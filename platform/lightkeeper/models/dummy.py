@@ -17,6 +17,7 @@ from lightkeeper.models.training import least_days
 __all__ = ["dummy_rows"]
 
 _SERIES = 4
+_ROUNDS = 100  # in which dataframely looks for rows that keep the contract
 _FIRST = date(2024, 1, 1)
 
 
@@ -31,9 +32,10 @@ def dummy_rows(model: Model, contract: type[dy.Schema], seed: int = 1) -> pl.Dat
     known = 2 * least_days(model) + model.judged_days
     days = [_FIRST + timedelta(n) for n in range(known + (model.horizon or 1))]
     rows = _SERIES * len(days)
-    given = {**_keys(model, contract, days), model.target: _targets(model, rows, seed)}
+    given = {**_keys(model, contract, days), model.target: _targets(model, contract, rows, seed)}
     try:
-        made = contract.sample(rows, generator=dy.random.Generator(seed=seed), overrides=given)
+        with dy.Config(max_sampling_iterations=_ROUNDS):
+            made = contract.sample(rows, generator=dy.random.Generator(seed=seed + 1), overrides=given)
     except (ValueError, pl.exceptions.PolarsError) as error:
         raise Refused(f"model {model.name}: no rows that keep the contract {contract.__name__} were found: {error}") from error
     ahead = pl.col(model.time) > days[known - 1]
@@ -51,10 +53,14 @@ def _keys(model: Model, contract: type[dy.Schema], days: list[date]) -> Mapping[
     return found
 
 
-def _targets(model: Model, rows: int, seed: int) -> list[Any]:
-    random = np.random.default_rng(seed)
+def _targets(model: Model, contract: type[dy.Schema], rows: int, seed: int) -> list[Any]:
+    """Random targets of the declared kind, within the limits that the contract gives the column."""
+    random, column = np.random.default_rng(seed), contract.columns()[model.target]
     if model.kind == "binary":
         return [int(one) for one in random.integers(0, 2, rows)]
     if model.kind == "count":
         return [int(one) for one in random.poisson(5, rows)]
-    return [int(one) for one in random.integers(1, 100, rows)]
+    low, high = (getattr(column, limit, None) for limit in ("min", "max"))
+    start = 1 if low is None else low
+    found = random.uniform(start, start + 98 if high is None else high, rows)
+    return [int(one) for one in found] if column.dtype.is_integer() else found.tolist()
