@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -22,6 +25,7 @@ from lightkeeper.orchestrate.running import RunFailed
 from lightkeeper.values import Decision, ModelVersion
 from tests.harness import Story
 
+ROOT = Path(__file__).resolve().parents[2]
 ELSEWHERE = """
 import sys
 import lightkeeper as lk
@@ -241,3 +245,41 @@ def test_a_training_on_too_few_days_is_refused_and_the_naive_forecast_serves(fre
     fresh.make("demand_forecast")
     assert fresh.rows("demand_forecast")["model_version"].unique().to_list() == ["demand:naive"]
     assert serves(fresh) == "demand:naive"
+
+
+def asked(story: Story, *words: str) -> dict[str, Any]:
+    """What a command of the project says of the story's home."""
+    environ = {**os.environ, "LIGHTKEEPER_HOME": str(story.home.root)}
+    command = [sys.executable, "-c", "from lightkeeper.cli import main; main()", "model", *words, "--json"]
+    done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return dict(json.loads(done.stdout))
+
+
+def test_a_changed_recipe_is_tried_on_the_past_without_touching_what_serves(history: Story) -> None:
+    before = history.lake.versions(), decisions(history.lake).height
+    found = asked(history, "backtest", "demand", "--params", "num_leaves=7", "--origins", "2")
+    assert [one["contender"] for one in found["contenders"]] == ["declared", "changed", "naive"]
+    assert len({one["n"] for one in found["contenders"]}) == 1
+    assert found["better_low"] <= found["better_by"] <= found["better_high"]
+    assert found["known_ahead"].startswith("11 of 11 features keep their values without the days after")
+    assert (history.lake.versions(), decisions(history.lake).height) == before
+
+
+def test_the_working_trees_models_pass_on_pinned_data_and_run_on_made_up_rows(history: Story) -> None:
+    before = history.lake.versions(), decisions(history.lake).height
+    found = asked(history, "test", "demand")
+    assert (found["passes"], found["code"], found["on"]) == (True, "tie", "demand_features@0")
+    assert asked(history, "test", "returns", "--dummy")["on"] == "rows made up from ReturnFeatures"
+    assert (history.lake.versions(), decisions(history.lake).height) == before
+
+
+def test_the_second_model_is_judged_like_the_first_and_has_every_table(history: Story) -> None:
+    tables = {
+        f"returns_{name}" for name in ("model", "judgement", "champion", "forecast", "outcome", "explanation", "feature_history")
+    }
+    assert tables <= set(history.lake.tables())
+    rows = history.rows("returns_forecast")
+    serving = champion(history.lake, "returns").name
+    assert rows["model_version"].unique().to_list() == [serving]
+    assert serving in str(history.rows("returns_judgement")["why"][0]) or serving == "returns:v2"
