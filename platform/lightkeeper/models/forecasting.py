@@ -14,6 +14,7 @@ import polars as pl
 from lightkeeper.errors import ModelAltered, Refused
 from lightkeeper.measure.intervals import Calibration, Settings, calibrate
 from lightkeeper.measure.novelty import Reference
+from lightkeeper.measure.paths import Totals, total_interval
 from lightkeeper.models.backtesting import matured, naive_forecasts, origins, scored, with_scales
 from lightkeeper.models.model import Model
 from lightkeeper.models.outcomes import band_columns
@@ -24,6 +25,7 @@ from lightkeeper.values import version_name
 
 __all__ = ["Forecast", "Server", "calibration", "forecast", "server"]
 
+_WEEK = 7
 _NAIVE_WINDOWS = 6  # stretches of the horizon's length whose errors the naive forecast's intervals stand on
 
 
@@ -56,12 +58,22 @@ class Server:
 
 @dataclass(frozen=True)
 class Forecast:
-    """Forecast rows, and what is to be said of them."""
+    """Forecast rows, and what is to be said of them.
+
+    Attributes:
+        rows: as `forecast` says.
+        origin: the last known day; None without a horizon.
+        calibration: what the intervals stand on; None for a binary target.
+        unseen: of each text feature the values that were not learnt.
+        week: the total of all series over the first seven days ahead, with its interval from backtested totals; None for a
+            binary target and without a horizon.
+    """
 
     rows: pl.DataFrame
     origin: date | None
     calibration: Calibration | None
     unseen: dict[str, tuple[str, ...]]
+    week: Totals | None = None
 
 
 def server(model: str, versions: pl.LazyFrame | None, standing: Sequence[int]) -> Server:
@@ -114,7 +126,9 @@ def forecast(model: Model, who: Server, table: pl.LazyFrame, made_from: str) -> 
         pl.lit(who.made_by).alias("made_by"),
         pl.lit(made_from).alias("table_version"),
     )
-    return Forecast(made, origin if model.horizon else None, how, new)
+    if how is None or model.horizon is None:
+        return Forecast(made, origin if model.horizon else None, how, new)
+    return Forecast(made, origin, how, new, total_interval(how, _day(model, rows.filter(pl.col("days_ahead") <= _WEEK))))
 
 
 def _features(model: Model, who: Server, table: pl.LazyFrame) -> tuple[str, ...]:

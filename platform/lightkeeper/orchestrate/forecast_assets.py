@@ -79,11 +79,24 @@ def _forecast_shown(model: Model, who: Server, made: Forecast) -> dict[str, Any]
         "rows unlike those learnt from": made.rows.filter(pl.col("novelty") < _NEW).height,
         "rows beyond the learnt range": made.rows.filter(pl.col("outside").list.len() > 0).height,
     }
+    found |= _week_shown(model, made)
     for level, why in (made.calibration.refused if made.calibration else {}).items():
         found[f"no interval of {level:.0%}"] = why
     for name, values_ in made.unseen.items():
         found[f"new in {name}"] = ", ".join(values_[:10])
     return found | {"passed over": " ".join(who.passed_over)} if who.passed_over else found
+
+
+def _week_shown(model: Model, made: Forecast) -> dict[str, Any]:
+    """The total of the next week with its interval, which is not the sum of the days' limits."""
+    if made.week is None or made.week.rows.is_empty():
+        return {}
+    row = made.week.rows.row(0, named=True)
+    limits = {level: (row[f"low_{level_name(level)}"], row[f"high_{level_name(level)}"]) for level in model.levels}
+    told = [f"{level:.0%} {low:,.1f} to {high:,.1f}" for level, (low, high) in limits.items() if low is not None]
+    return {
+        f"{model.target} of the next {row['days']} days": "; ".join([f"{row['forecast']:,.1f}", *told, *made.week.refused.values()])
+    }
 
 
 _NEW = 0.01  # a conformal p below it: of a hundred rows learnt from, one is as far from the others
