@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import dagster as dg
 import polars as pl
 
+from lightkeeper.measure.reading import type_text
 from lightkeeper.models.model import Model
 from lightkeeper.models.registry import declared
 
@@ -22,4 +23,4 @@ def declared_version(model: Model) -> str:
 
 def columns_of(schema: Mapping[str, pl.DataType], notes: Mapping[str, str]) -> dg.TableSchema:
     """A table's columns with their meaning, for Dagster's UI."""
-    return dg.TableSchema(columns=[dg.TableColumn(name, str(dtype), description=notes[name]) for name, dtype in schema.items()])
+    return dg.TableSchema(columns=[dg.TableColumn(name, type_text(dtype), description=notes[name]) for name, dtype in schema.items()])
