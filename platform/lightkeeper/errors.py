@@ -8,6 +8,7 @@ LightkeeperError
 │   ├── TypeRefused          Delta would spoil a column's type
 │   ├── SchemaChanged        the frame does not fit the table's schema
 │   ├── FileRefused          a landed file cannot be read as what it says it is
+│   ├── TooLittle            there is not enough to learn from yet
 │   └── BadDeclaration       a model, contract or source is declared wrongly
 ├── TableVersionGone         a version existed, and its files do not
 ├── ModelAltered             the stored bytes of a model are not those that were recorded
@@ -32,6 +33,7 @@ __all__ = [
     "SchemaChanged",
     "StorageFailed",
     "TableVersionGone",
+    "TooLittle",
     "TypeRefused",
     "escaped",
 ]
@@ -83,6 +85,10 @@ class FileRefused(Refused):
         self.file, self.rule, self.why, self.row = file, rule, why, row
         where = escaped(file) if row is None else f"{escaped(file)} row {row}"
         super().__init__(f"{where}: {why} (rule {rule})")
+
+
+class TooLittle(Refused):
+    """There is not enough to learn from yet; more days mend it."""
 
 
 class BadDeclaration(Refused):

@@ -235,16 +235,19 @@ def test_the_ui_shows_metrics_as_numbers_the_table_inline_and_the_command_that_v
     assert (history.shown("demand_champion")["serves"], history.shown("demand_champion")["version"]) == ("demand:v2", 2)
 
 
-def test_a_training_on_too_few_days_is_refused_and_the_naive_forecast_serves(fresh: Story) -> None:
+def test_with_too_few_days_nothing_is_trained_the_reason_is_told_and_the_naive_forecast_serves(fresh: Story) -> None:
     days = SAMPLE.days(fresh.home)
-    fresh.release(days[0], days[150])
-    fresh.only_land(days[0], days[150])
-    fresh.make("holidays", "daily_demand", "demand_features")
-    with pytest.raises(RunFailed, match="known days; 42 are needed: 28 to be judged on, and 14 before them to learn from"):
-        fresh.make("demand_model")
-    fresh.make("demand_forecast")
+    fresh.build(days[0], days[150])
+    said = str(fresh.shown("demand_model")["not trained"])
+    assert "known days; 42 are needed: 28 to be judged on, and 14 before them to learn from" in said
+    assert fresh.shown("demand_judgement")["nothing to judge"] == "demand has no challenger yet; the naive forecast serves."
+    assert fresh.rows("demand_model").is_empty()
     assert fresh.rows("demand_forecast")["model_version"].unique().to_list() == ["demand:naive"]
     assert serves(fresh) == "demand:naive"
+    following = next(day for day in SAMPLE.trading_days(fresh.home) if day > days[150])
+    fresh.release(following, following)
+    (request,) = [*fresh.tick(), *fresh.tick()]  # a model without a version is asked for again
+    assert {"demand_model", "demand_judgement"} <= {key.to_user_string() for key in request.asset_selection or []}
 
 
 def asked(story: Story, *words: str) -> dict[str, Any]:

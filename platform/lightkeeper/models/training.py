@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from lightkeeper.errors import Refused
+from lightkeeper.errors import Refused, TooLittle
 from lightkeeper.measure.content import digest, sums
 from lightkeeper.models.model import Model
 from lightkeeper.models.scoring import Fitted, encoded, kinds_of
@@ -60,18 +60,18 @@ def least_days(model: Model) -> int:
 def cut_of(model: Model, table: pl.LazyFrame, today: date | None = None) -> date:
     """The day up to which a challenger is fitted: the last known one less those that it is judged on.
 
-    Raises Refused: no day is known, too few are, or one lies after `today`.
+    Raises TooLittle: no day is known, or too few are. Refused: one lies after `today`.
     """
     assert_columns(model, table, ())
     day = pl.col(model.time)
     known = table.filter(pl.col(model.target).is_not_null()).select(day.max().alias("last"), day.n_unique().alias("days"))
     last, days = known.collect().row(0)
     if last is None:
-        raise Refused(f"{_of(model)}: no row has a known {model.target}, so there is nothing to learn. Land more days.")
+        raise TooLittle(f"{_of(model)}: no row has a known {model.target}, so there is nothing to learn. Land more days.")
     if today is not None and last > today:
         raise Refused(f"{_of(model)}: {model.target} is known for {last}, and today is {today}. Make targets of days to come null.")
     if days < least_days(model):
-        raise Refused(
+        raise TooLittle(
             f"{_of(model)} has {days} known days; {least_days(model)} are needed: {model.judged_days} to be judged on, and "
             f"{_SHORTEST} before them to learn from. Land more days; until then the naive forecast serves."
         )
@@ -157,10 +157,10 @@ def _assert_finite(model: Model, rows: pl.DataFrame, features: Sequence[str]) ->
 def _assert_learnable(model: Model, rows: pl.DataFrame) -> None:
     days = rows[model.time].n_unique()
     if days < _SHORTEST:
-        raise Refused(f"{_of(model)} has {days} known days to learn from, {_SHORTEST} are needed. Land more days, then train.")
+        raise TooLittle(f"{_of(model)} has {days} known days to learn from, {_SHORTEST} are needed. Land more days, then train.")
     if rows[model.target].n_unique() == 1:
         value = rows[model.target][0]
-        raise Refused(f"{_of(model)}: {model.target} is {value} in each of {rows.height:,} rows, so there is nothing to learn.")
+        raise TooLittle(f"{_of(model)}: {model.target} is {value} in each of {rows.height:,} rows, so there is nothing to learn.")
 
 
 def fit(model: Model, rows: pl.DataFrame, rounds: int | None = None) -> Artifact:
@@ -171,7 +171,7 @@ def fit(model: Model, rows: pl.DataFrame, rounds: int | None = None) -> Artifact
         rows: what `training_frame` gives.
         rounds: of boosting; None finds the number by early stopping on the last days.
 
-    Raises Refused: the rows are too few days, or their target is constant.
+    Raises TooLittle: the rows are too few days, or their target is constant.
     """
     _assert_learnable(model, rows)
     params = dict(model.lightgbm_params)

@@ -175,7 +175,7 @@ def _requests(
     graph = context.repository_def.asset_graph
     lands = dg.AssetSelection.assets(landing.name, landing.rejected).resolve(graph)
     below = dg.AssetSelection.assets(*lands).downstream().resolve(graph)
-    there = (model for model in models if lake.exists(model.model_table))
+    there = (model for model in models if lake.exists(model.model_table) and lake.commit(lake.version(model.model_table)).rows)
     keys = below - {dg.AssetKey(table) for model in there for table in model.training_tables}
     return [_request(landing, run, sorted((keys - lands if run.landed else keys) or keys)) for run in wanted]
 

@@ -23,4 +23,6 @@ def declared_version(model: Model) -> str:
 
 def columns_of(schema: Mapping[str, pl.DataType], notes: Mapping[str, str]) -> dg.TableSchema:
     """A table's columns with their meaning, for Dagster's UI."""
-    return dg.TableSchema(columns=[dg.TableColumn(name, type_text(dtype), description=notes[name]) for name, dtype in schema.items()])
+    return dg.TableSchema(
+        columns=[dg.TableColumn(name, type_text(dtype), description=notes[name]) for name, dtype in schema.items()]
+    )

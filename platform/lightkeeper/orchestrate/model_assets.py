@@ -11,6 +11,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from lightkeeper.errors import TooLittle
 from lightkeeper.lake.lineage import KEEP_EVERY_VERSION
 from lightkeeper.measure.gate import alpha_now
 from lightkeeper.models import champions, judging, registry
@@ -59,9 +60,14 @@ def _model_asset(model: Model) -> dg.AssetsDefinition:
         manager: LakeIOManager = context.resources.io_manager
         assert_known_ahead(model, _metadata_of(context, model.table))
         lake, base = manager.lake, manager.base(context, model.model_table)
-        cut = cut_of(model, table.frame, lake.clock().date())
-        rows = training_frame(model, table.frame, cut)
-        artifact = fit(model, rows)
+        try:
+            cut = cut_of(model, table.frame, lake.clock().date())
+            rows = training_frame(model, table.frame, cut)
+            artifact = fit(model, rows)
+        except TooLittle as error:  # the naive forecast serves until there is more
+            context.log.warning(str(error))
+            yield dg.Output(TableOutput(pl.DataFrame(schema=registry.ROW), append=True, metadata={"not trained": str(error)}))
+            return
         versions = lake.read(model.model_table, base) if base >= 0 else pl.LazyFrame(schema=registry.ROW)
         same = same_as_before(versions, artifact)
         if same is not None:
@@ -138,7 +144,12 @@ def _judgement_asset(model: Model) -> dg.AssetsDefinition:
         manager: LakeIOManager = context.resources.io_manager
         lake, base = manager.lake, manager.base(context, model.judgement_table)
         before = lake.read(model.judgement_table, base) if base >= 0 else pl.LazyFrame(schema=judging.ROW)
-        challenger = read_version(model.name, versions.frame, _newest_challenger(versions.frame))
+        newest = _newest_challenger(versions.frame)
+        if newest == 0:
+            nothing = {"nothing to judge": f"{model.name} has no challenger yet; the naive forecast serves."}
+            yield dg.Output(TableOutput(pl.DataFrame(schema=judging.ROW), append=True, metadata=nothing))
+            return
+        challenger = read_version(model.name, versions.frame, newest)
         ledger = decisions(lake, model.name)
         stands = standing(ledger, model.name)
         serves = server(model.name, versions.frame, stands)
