@@ -106,13 +106,15 @@ def _child(rival: str, panel: Path, out: Path, asked: dict[str, Any]) -> None:
 def _statistical(known: pl.DataFrame, ahead: pl.DataFrame, asked: dict[str, Any]) -> pl.DataFrame:
     import polars as pl
     from statsforecast import StatsForecast  # type: ignore[import-not-found]
-    from statsforecast.models import AutoETS, AutoTheta  # type: ignore[import-not-found]
+    from statsforecast.models import AutoETS, AutoTheta, Naive  # type: ignore[import-not-found]
 
     there = {"AutoETS": AutoETS, "AutoTheta": AutoTheta}
     models = [there[name](season_length=SEASON) for name in asked["models"]]
     going = known.filter(pl.col("unique_id").is_in(ahead["unique_id"].unique().implode()))
     rows = going.select("unique_id", "ds", "y")
-    found: pl.DataFrame = StatsForecast(models, freq="1d", n_jobs=THREADS).forecast(df=rows, h=asked["horizon"])
+    found: pl.DataFrame = StatsForecast(models, freq="1d", n_jobs=THREADS, fallback_model=Naive()).forecast(
+        df=rows, h=asked["horizon"]
+    )
     return found
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import date
 
 import polars as pl
+import polars.selectors as cs
 
 from lightkeeper.errors import ModelAltered, Refused
 from lightkeeper.measure.intervals import Calibration, Settings, calibrate
@@ -26,6 +27,7 @@ from lightkeeper.values import version_name
 __all__ = ["Forecast", "Server", "calibration", "forecast", "server"]
 
 _WEEK = 7
+_DIGITS = 10  # of what is summed over groups, whose order Polars does not promise: the same inputs give the same table
 _NAIVE_WINDOWS = 6  # stretches of the horizon's length whose errors the naive forecast's intervals stand on
 
 
@@ -114,13 +116,14 @@ def forecast(model: Model, who: Server, table: pl.LazyFrame, made_from: str) -> 
     past = calibration(model, who, table, known)
     bands, how = _bands(model, past, rows)
     new = unseen(ahead, who.trained.fitted.categories) if who.trained else {}
+    exact = pl.col("forecast") if who.trained else pl.col("forecast").round_sig_figs(_DIGITS)
     made = rows.select(
         *model.keys,
         model.time,
         *(("origin", "days_ahead") if model.horizon else ()),
-        pl.col("forecast").alias(model.forecast_column),
+        exact.alias(model.forecast_column),
     ).with_columns(
-        *bands.get_columns(),
+        *bands.with_columns(cs.float().round_sig_figs(_DIGITS)).get_columns(),
         *_novelty(who, ahead, new),
         pl.lit(who.name).alias("model_version"),
         pl.lit(who.made_by).alias("made_by"),
