@@ -123,7 +123,7 @@ def forecast(model: Model, who: Server, table: pl.LazyFrame, made_from: str) -> 
         *(("origin", "days_ahead") if model.horizon else ()),
         exact.alias(model.forecast_column),
     ).with_columns(
-        *bands.with_columns(cs.float().round_sig_figs(_DIGITS)).get_columns(),
+        *_rounded(bands, made=rows["forecast"] if who.trained else rows["forecast"].round_sig_figs(_DIGITS)).get_columns(),
         *_novelty(who, ahead, new),
         pl.lit(who.name).alias("model_version"),
         pl.lit(who.made_by).alias("made_by"),
@@ -132,6 +132,19 @@ def forecast(model: Model, who: Server, table: pl.LazyFrame, made_from: str) -> 
     if how is None or model.horizon is None:
         return Forecast(made, origin if model.horizon else None, how, new)
     return Forecast(made, origin, how, new, total_interval(how, _day(model, rows.filter(pl.col("days_ahead") <= _WEEK))))
+
+
+def _rounded(bands: pl.DataFrame, made: pl.Series) -> pl.DataFrame:
+    """The limits with as many digits as are sure, still on their side of the forecast; nulls stay."""
+    limits = {name: bands[name].round_sig_figs(_DIGITS) for name in bands.select(cs.float()).columns}
+    frame = bands.with_columns(limits.values()).with_columns(made.alias(" forecast"))
+    kept = [
+        pl.when(pl.col(name).is_not_null()).then(
+            (pl.min_horizontal if name.startswith("low_") else pl.max_horizontal)(pl.col(name), pl.col(" forecast"))
+        ).alias(name)
+        for name in limits
+    ]  # fmt: skip
+    return frame.with_columns(kept).drop(" forecast")
 
 
 def _features(model: Model, who: Server, table: pl.LazyFrame) -> tuple[str, ...]:
