@@ -141,3 +141,27 @@ def test_the_rows_of_a_judgement_are_those_of_its_table() -> None:
     assert dict(rows.schema) == ROW
     assert rows.select("judgement", "table_version", "first_day").unique().rows() == [(3, "lamp_features@12", CUT + timedelta(1))]
     assert isinstance(rows["last_day"][0], date)
+
+
+LATE = (pl.col("day") > CUT) & pl.col("units").is_not_null()
+BROKEN = [
+    (LAMPS, [pl.when(LATE).then(float("inf")).otherwise("price").alias("price")], "the feature price is infinite for"),
+    (LAMPS, [pl.when(LATE).then(float("inf")).otherwise("units").alias("units")], "units is inf for"),
+    (COUNTS, [pl.when(LATE).then(-5).otherwise("units").alias("units")], "A count is 0 or more"),
+    (SOLD, [pl.when(LATE).then(7).otherwise("sold").alias("sold")], "A binary target is 0, 1 or null"),
+]
+
+
+@pytest.mark.parametrize(("model", "change", "said"), BROKEN, ids=[row[2] for row in BROKEN])
+def test_judged_rows_that_could_not_be_learnt_from_are_refused_before_anybody_is_promoted(
+    model: Model, change: list[pl.Expr], said: str
+) -> None:
+    rows = table().with_columns(change)
+    with pytest.raises(Refused, match=said):
+        judge(model, rows.lazy(), trained(model, rows), None, 0.05)
+
+
+def test_two_judged_rows_of_one_key_are_refused() -> None:
+    twice = pl.concat([table(), table().filter(LATE).head(1)])
+    with pytest.raises(Refused, match="has two rows for"):
+        judge(LAMPS, twice.lazy(), trained(LAMPS, twice), None, 0.05)

@@ -60,3 +60,26 @@ def test_a_row_of_another_form_is_refused_and_nothing_is_added(tmp_path: Path) -
 def test_a_ledger_is_no_table_of_the_lake(tmp_path: Path) -> None:
     ledger(tmp_path).add([{"number": 1, "said": "x"}])
     assert Lake(tmp_path).tables() == []
+
+
+def test_a_decision_is_made_of_the_rows_that_are_there_also_when_somebody_was_faster(tmp_path: Path) -> None:
+    seen: list[int] = []
+
+    def rule(rows: pl.DataFrame) -> list[dict[str, object]]:
+        seen.append(rows.height)
+        if len(seen) < 3:
+            ledger(tmp_path).add([{"number": 100 + len(seen), "said": "faster"}])
+        return [{"number": rows.height, "said": "counted"}]
+
+    assert ledger(tmp_path).decide(rule)["number"].to_list() == [2]
+    assert (seen, numbers(tmp_path)) == ([0, 1, 2], [101, 102, 2])
+
+
+def test_a_rule_that_refuses_or_finds_nothing_to_add_adds_nothing(tmp_path: Path) -> None:
+    def refuse(_: pl.DataFrame) -> list[dict[str, object]]:
+        raise TypeRefused("not this one")
+
+    with pytest.raises(TypeRefused, match="not this one"):
+        ledger(tmp_path).decide(refuse)
+    assert ledger(tmp_path).decide(lambda _: []).is_empty()
+    assert numbers(tmp_path) == []

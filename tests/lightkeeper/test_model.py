@@ -39,7 +39,10 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"params": {"num_iterations": 0}}, "num_iterations is 0; give a whole number"),
     ({"params": {"num_threads": "all"}}, "num_threads is 'all'; give a whole number"),
     ({"params": {"seed": 1.5}}, "seed is 1.5; give a whole number"),
-    ({"params": {"objective": print}}, "params are recorded as JSON"),
+    ({"params": {"objective": print}}, "params: objective is <built-in function print>"),
+    ({"params": {"max_depth": print}}, "params are recorded as JSON"),
+    ({"features": (1,)}, "1 names no column"),
+    ({"slices": ("day",)}, "the time column 'day' is no slice"),
     ({"params": {"alpha": float("nan")}}, "params are recorded as JSON"),
     ({"params": {"learning_rte": 0.1}}, "LightGBM has no parameter 'learning_rte'. Did you mean learning_rate?"),
     ({"params": {"early_stopping_round": 5}}, "the platform stops early on a time split"),
@@ -106,3 +109,24 @@ def test_a_gate_that_cannot_be_is_refused_by_name(change: dict[str, Any], said: 
 @pytest.mark.parametrize(("kind", "objective"), [("continuous", "regression"), ("count", "tweedie"), ("binary", "binary")])
 def test_each_kind_of_target_has_an_objective_of_its_own(kind: Any, objective: str) -> None:
     assert replace(LAMPS, kind=kind).lightgbm_params["objective"] == objective
+
+
+TAKEN = ["origin", "days_ahead", "actual", "forecast", "low", "scale", "novelty", "category", "name", "units_forecast", "low_80"]
+
+
+@pytest.mark.parametrize("column", TAKEN)
+@pytest.mark.parametrize("place", ["keys", "slices"])
+def test_a_key_or_slice_that_a_table_of_the_model_would_have_twice_is_refused_at_load(column: str, place: str) -> None:
+    with pytest.raises(BadDeclaration, match=f"no key, slice or time column is called '{column}'"):
+        replace(LAMPS, **{place: ("shop", column)})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("column", ["n", "weight", "champion", "naive", "step"])
+def test_a_slice_that_a_comparison_would_have_twice_is_refused_at_load(column: str) -> None:
+    with pytest.raises(BadDeclaration, match=f"is called '{column}'"):
+        replace(LAMPS, slices=(column,))
+
+
+def test_a_key_is_called_day_only_where_it_is_the_time() -> None:
+    with pytest.raises(BadDeclaration, match="is called 'day'"):
+        replace(LAMPS, keys=("shop", "day"), time="date")

@@ -120,6 +120,17 @@ def test_more_windows_give_the_intervals_more_days_to_stand_on(tmp_path: Path) -
     assert kept["day"].n_unique() == 3 * AHEAD
 
 
+@pytest.mark.parametrize("known", [57, 60, 64, 65])
+def test_days_without_trade_make_an_earlier_stretch_too_short_and_stop_no_promotion(tmp_path: Path, known: int) -> None:
+    made, model = Lake(tmp_path, clock=lambda: NOW), replace(LAMPS, windows=9)
+    traded = table(1, known).filter(pl.col("weekday") <= 4)
+    made.write("lamp_features", traded)
+    made.append("lamps_model", row(model, traded))
+    found = judge(model, traded.lazy(), trained(model, traded), None, 0.05)
+    said = judgement_rows(model, found, 1, NOW, made.version("lamp_features")).with_columns(action=pl.lit("promote"))
+    assert follow(bench(made), said.row(0, named=True)) == 2
+
+
 def test_a_person_promotes_a_version_that_is_there_and_whole(lake: Lake) -> None:
     with pytest.raises(Refused, match="model lamps has no version 7; it has v1"):
         by_hand(lake, "lamps", 7, "user of the test", "I like it")

@@ -129,3 +129,24 @@ def test_an_environment_names_libraries_processor_and_lock_file(tmp_path: Path) 
     assert json.loads(json.dumps(now)) == now
     assert differences(now, now) == []
     assert differences({**now, "polars": "1.0"}, now) == [f"polars 1.0 then, {now['polars']} now"]
+
+
+@pytest.mark.parametrize("kept", [0, 0.5], ids=["empty", "truncated"])
+def test_a_table_whose_file_is_broken_cannot_be_read_and_that_is_told(tmp_path: Path, kept: float) -> None:
+    lake = stored(tmp_path)
+    (file,) = (tmp_path / "lamp_features").glob("*.parquet")
+    whole = file.read_bytes()
+    file.write_bytes(whole[: int(len(whole) * kept)])
+    assert verify(lake, ONE).answer == "CANNOT"
+
+
+@pytest.mark.parametrize("change", [pl.col("units") + 1, pl.col("units") * 0], ids=["others", "constant"])
+def test_a_table_whose_rows_were_changed_under_it_is_different(tmp_path: Path, change: pl.Expr) -> None:
+    lake = stored(tmp_path)
+    there = tmp_path / "elsewhere"
+    Lake(there).write("lamp_features", table().with_columns(change))
+    for name in ("lamp_features",):
+        shutil.rmtree(tmp_path / name)
+        shutil.copytree(there / name, tmp_path / name)
+    found = verify(lake, ONE)
+    assert (found.answer, "another content hash" in found.why) == ("DIFFERENT", True)

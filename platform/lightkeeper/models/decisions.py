@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
+from itertools import takewhile
 from typing import Any
 
 import polars as pl
@@ -98,13 +99,20 @@ def champion(lake: Lake, model: str, at: datetime | date | None = None) -> Servi
 
 def standing(rows: pl.DataFrame, model: str) -> list[int]:
     """The champion, then those that it would be rolled back to, one after the other, down to the naive forecast."""
+    return [*takewhile(bool, reversed(_stack(rows, model))), 0]
+
+
+def _stack(rows: pl.DataFrame, model: str) -> list[int]:
+    """Who served, each once, the one that serves last: a promotion goes on top, a rollback takes off what is above its version."""
     stack = [0]
-    for row in rows.filter(pl.col("model") == model, pl.col("action").is_in(_MOVES)).iter_rows(named=True):
-        if row["version"] in stack:
-            del stack[stack.index(row["version"]) + 1 :]
+    for action, version in (
+        rows.filter(pl.col("model") == model, pl.col("action").is_in(_MOVES)).select("action", "version").iter_rows()
+    ):
+        if version in stack and action == "rolled_back":
+            del stack[stack.index(version) + 1 :]
         else:
-            stack.append(row["version"])
-    return stack[::-1]
+            stack = [*(one for one in stack if one != version), version]
+    return stack if 0 in stack else [0, *stack]
 
 
 def numbered(rows: pl.DataFrame, model: str) -> int:
@@ -176,7 +184,7 @@ def rolled_back(lake: Lake, one: Decision, to: int | None = None, check: Callabl
     """
 
     def rule(rows: pl.DataFrame) -> Iterable[Mapping[str, object]]:
-        stack = standing(rows, one.model)
+        stack = _stack(rows, one.model)[::-1]
         target = to if to is not None else stack[1] if len(stack) > 1 else None
         if target is None:
             raise Refused(f"{version_name(one.model, 0)} serves and nothing served before it, so there is nothing to roll back to.")

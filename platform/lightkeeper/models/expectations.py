@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 import polars as pl
 
+from lightkeeper.measure.skill import Kind, measured
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -107,20 +109,34 @@ def _wrong(model: Model, text: str, one: Expectation | None) -> Iterator[str]:
             yield f"expect: {text!r}: write 'stays when ... changes', or 'rises' or 'falls' on both sides."
 
 
-def tried(expectations: Sequence[Expectation], fitted: Predicts, rows: pl.DataFrame, scored: pl.DataFrame) -> list[Held]:
+def tried(  # noqa: PLR0913, PLR0917 - a model, its rows before and after, and how they are called
+    expectations: Sequence[Expectation],
+    fitted: Predicts,
+    rows: pl.DataFrame,
+    scored: pl.DataFrame,
+    kind: Kind | None = None,
+    time: str = "day",
+) -> list[Held]:
     """Each expectation on the judged rows.
 
     Args:
         expectations: what must hold.
         fitted: the model.
         rows: features of the judged rows.
+        kind: of the target.
+        time: the column with the day.
         scored: the judged rows with keys, slices, `actual`, `forecast`, `low`, `high`, `scale`, `scale_squared`.
     """
-    return [_floor(one, scored) if one.feature is None else _behaviour(one, one.feature, fitted, rows) for one in expectations]
+    return [
+        _floor(one, scored, kind, time) if one.feature is None else _behaviour(one, one.feature, fitted, rows)
+        for one in expectations
+    ]
 
 
 def _behaviour(one: Expectation, feature: str, fitted: Predicts, rows: pl.DataFrame) -> Held:
     values = rows[feature]
+    if rows.is_empty():
+        return Held(one.text, holds=False, why="no row was judged.")
     if not (values.dtype.is_numeric() or values.dtype == pl.Boolean or one.cause == "changes"):
         return Held(one.text, holds=False, why=f"{feature} is no number, so it cannot rise or fall.")
     before = fitted.predict(rows)
@@ -139,18 +155,17 @@ def _behaviour(one: Expectation, feature: str, fitted: Predicts, rows: pl.DataFr
 def _moved(values: pl.Series, cause: str) -> pl.Series:
     if cause == "changes":
         return values.sample(fraction=1, shuffle=True, seed=_SEED)
-    number = values.cast(pl.Float64)
+    number = values.cast(pl.Float64).fill_nan(None)
     step = number.std() or 1.0
     return number + (float(str(step)) if cause == "rises" else -float(str(step)))
 
 
-def _floor(one: Expectation, scored: pl.DataFrame) -> Held:
-    from lightkeeper.measure.skill import measured
-
+def _floor(one: Expectation, scored: pl.DataFrame, kind: Kind | None, time: str) -> Held:
     rows = scored if one.column is None else scored.filter(pl.col(one.column).cast(pl.String) == one.value)
     if rows.is_empty():
-        return Held(one.text, holds=False, why=f"no judged row has {one.column}={one.value}.")
-    found = measured(rows)[one.what][0]
+        which = f" has {one.column}={one.value}" if one.column else ""
+        return Held(one.text, holds=False, why=f"no judged row{which or ' is there'}.")
+    found = measured(rows, kind=kind, time=time)[one.what][0]
     if found is None:
         return Held(one.text, holds=False, why=f"{one.what} cannot be computed on these {rows.height} rows.")
     return Held(one.text, bool(found <= one.limit), f"{one.what} is {found:.3f} on {rows.height:,} rows; {one.limit:g} is allowed.")

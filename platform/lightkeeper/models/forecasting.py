@@ -21,7 +21,7 @@ from lightkeeper.models.model import Model
 from lightkeeper.models.outcomes import band_columns
 from lightkeeper.models.registry import ROW, Trained, calibration_of, read_version
 from lightkeeper.models.scoring import unseen
-from lightkeeper.models.training import assert_columns
+from lightkeeper.models.training import assert_columns, assert_rows, assert_same_types
 from lightkeeper.values import version_name
 
 __all__ = ["Forecast", "Server", "calibration", "forecast", "server"]
@@ -156,6 +156,7 @@ def _features(model: Model, who: Server, table: pl.LazyFrame) -> tuple[str, ...]
         raise Refused(f"{who.name} was trained for {who.trained.target}, not for {model.target}. Materialize {model.model_table}.")
     try:
         assert_columns(model, table, who.trained.fitted.features)
+        assert_same_types(who.name, who.trained.fitted, table)
     except Refused as error:
         raise Refused(f"{who.name} cannot forecast from {model.table}: {error}") from error
     return who.trained.fitted.features
@@ -173,6 +174,7 @@ def _ahead(model: Model, table: pl.LazyFrame, origin: date, features: Sequence[s
     if rows.is_empty():
         what = f"rows after {origin}; it must reach {model.horizon} days ahead" if model.horizon else f"row without {model.target}"
         raise Refused(f"model {model.name}: {model.table} has no {what}.")
+    assert_rows(model, rows)
     for name in features:
         if rows[name].dtype.is_float() and rows[name].is_infinite().any():
             row = rows.filter(pl.col(name).is_infinite()).select(model.row_key).row(0)
@@ -206,7 +208,7 @@ def _naive_past(model: Model, known: pl.DataFrame, origin: date) -> pl.DataFrame
 
 def _bands(model: Model, past: pl.DataFrame, rows: pl.DataFrame) -> tuple[pl.DataFrame, Calibration | None]:
     """The limits of each level, and on what they stand."""
-    if model.kind == "binary":
+    if not band_columns(model):
         return pl.DataFrame([pl.repeat(None, rows.height, dtype=pl.String, eager=True).alias("band_from")]), None
     settings = Settings(floor_at=0.0 if model.kind == "count" else None)
     how = calibrate(_day(model, past), model.keys, model.levels, settings)

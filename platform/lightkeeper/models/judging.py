@@ -23,7 +23,7 @@ from lightkeeper.models.expectations import Held, tried
 from lightkeeper.models.model import Model
 from lightkeeper.models.outcomes import band_columns
 from lightkeeper.models.registry import Trained
-from lightkeeper.models.training import assert_columns
+from lightkeeper.models.training import assert_columns, assert_known, assert_same_types
 from lightkeeper.values import TableVersion, version_name
 
 __all__ = ["NOTES", "ROW", "Judgement", "Panel", "judge", "judgement_rows", "loss_for"]
@@ -132,7 +132,7 @@ def judge(model: Model, table: pl.LazyFrame, challenger: Trained, champion: Trai
     found["naive"] = naive_forecasts(model, panel.known, panel.judged, panel.cut)
     found.setdefault("champion", found["naive"])
     scored_rows = {name: _scored(model, panel, found[name]) for name in _CONTENDERS}
-    held = tried(model.expectations, challenger.fitted, panel.judged, scored_rows["challenger"])
+    held = tried(model.expectations, challenger.fitted, panel.judged, scored_rows["challenger"], model.kind, model.time)
     numbers = {"challenger": challenger.version.number, "champion": champion.version.number if champion else 0, "naive": 0}
     contest = _contest(model, scored_rows, numbers, [one for one in held if not one.holds])
     ruling = rule(model.promote_if, alpha, contest)
@@ -154,16 +154,17 @@ def _panel(model: Model, table: pl.LazyFrame, challenger: Trained, champion: Tra
     cut = max(challenger.last_day, champion.last_day) if champion else challenger.last_day
     features = dict.fromkeys((*challenger.fitted.features, *(champion.fitted.features if champion else ())))
     assert_columns(model, table, list(features))
+    for one in (challenger, *([champion] if champion else [])):
+        assert_same_types(str(one.version), one.fitted, table)
     missing = [name for name in model.slices if name not in table.collect_schema()]
     if missing:
         raise Refused(f"model {model.name}: {model.table} has no column {', '.join(missing)} to slice by. Mend slices=.")
     known = table.filter(pl.col(model.target).is_not_null())
     wanted = dict.fromkeys((*model.row_key, model.target, *features, *model.slices))
-    return Panel(
-        known.select(*model.row_key, model.target).collect(),
-        known.filter(pl.col(model.time) > cut).select(list(wanted)).sort(model.row_key).collect(),
-        cut,
-    )
+    judged = known.filter(pl.col(model.time) > cut).select(list(wanted)).sort(model.row_key).collect()
+    if not judged.is_empty():
+        assert_known(model, judged, list(features))
+    return Panel(known.select(*model.row_key, model.target).collect(), judged, cut)
 
 
 def _scored(model: Model, panel: Panel, found: pl.DataFrame) -> pl.DataFrame:
@@ -181,7 +182,7 @@ def _step(model: Model) -> pl.Expr:
 
 def _banded(model: Model, rows: pl.DataFrame) -> pl.DataFrame:
     """Bands of each week, calibrated on the errors of the other weeks (cross-conformal, Vovk 2015)."""
-    if model.kind == "binary" or rows.is_empty():
+    if not band_columns(model) or rows.is_empty():
         return rows
     return pl.concat([_week_banded(model, rows, step) for step in rows["step"].unique(maintain_order=True)]).sort(
         model.time, *model.keys

@@ -23,6 +23,30 @@ __all__ = ["Model"]
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # waiting threads give their core away; read when lightgbm loads
 
 _JUDGED_DAYS = 28  # of a model without a horizon
+_MADE = {
+    "origin",
+    "days_ahead",
+    "actual",
+    "forecast",
+    "low",
+    "high",
+    "scale",
+    "scale_squared",
+    "band_from",
+    "novelty",
+    "outside",
+    "model_version",
+    "made_by",
+    "table_version",
+    "error",
+    "part",
+    "name",
+    "value",
+    "category",
+    "contribution",
+    "step",
+}  # columns of forecasts, outcomes, explanations
+_SUMMED = {"n", "weight", "champion", "challenger", "naive", "days", "day"}  # columns of what is compared in a slice
 _UNFIT = re.compile(r'["\[\]{}:,\s]')  # in a feature's name, for LightGBM
 
 
@@ -97,13 +121,16 @@ class Model:
         given: tuple[object, ...] = (self.features, self.keys, self.slices, self.expect, self.levels, self.owners)
         if not all(isinstance(one, tuple) for one in given):
             yield 'features, keys, slices, expect, levels and owners are tuples: write ("price",) with the comma.'
+        texts = (*self.features, *self.keys, *self.slices, self.time, self.target)
+        if odd := [one for one in texts if not isinstance(one, str)]:
+            yield f"{odd[0]!r} names no column: features, keys, slices, time and target are texts."
         if not self.features or not self.keys:
             yield "it needs at least one feature and one key."
         if self.horizon is not None and not _at_least_one(self.horizon):
             yield f"horizon is {self.horizon!r}; it is a whole number of days, 1 at least, or None."
         yield from self._wrong_columns()
         yield from self._wrong_choices()
-        yield from wrong_params(self.params)
+        yield from wrong_params(self.kind, self.params)
         yield from parse(self)[1]
 
     def _wrong_columns(self) -> Iterator[str]:
@@ -120,6 +147,15 @@ class Model:
             yield f"LightGBM takes no feature named {unfit[0]!r}: rename it to letters, digits and underscores."
         if self.target in self.slices:
             yield f"the target {self.target!r} is no slice: a slice is known before the outcome. Take it out."
+
+        if self.time in self.slices:
+            yield f"the time column {self.time!r} is no slice: derive one that repeats, such as weekday."
+        shown = _MADE | {self.forecast_column} if self.time == "day" else _MADE | {self.forecast_column, "day"}
+        levels = [one for one in (*self.keys, *self.slices) if one.startswith(("low_", "high_", "inside_"))]
+        taken = [one for one in (*self.keys, self.time) if one in shown]
+        taken += [one for one in self.slices if one in shown | _SUMMED and one not in self.keys] + levels
+        if taken:
+            yield f"no key, slice or time column is called {taken[0]!r}: a table of the model has one. Rename it."
 
     def _wrong_choices(self) -> Iterator[str]:
         if self.kind not in get_args(Kind):

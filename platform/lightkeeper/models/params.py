@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from types import MappingProxyType
 
-__all__ = ["DEFAULTS", "OBJECTIVES", "all_params", "wrong_params"]
+__all__ = ["DEFAULTS", "OBJECTIVES", "UNBANDED", "all_params", "wrong_params"]
 
 DEFAULTS: Mapping[str, object] = MappingProxyType({
     "num_iterations": 200,  # at most; early stopping ends sooner
@@ -20,8 +20,14 @@ DEFAULTS: Mapping[str, object] = MappingProxyType({
 })  # fmt: skip
 OBJECTIVES: Mapping[str, str] = MappingProxyType({"continuous": "regression", "count": "tweedie", "binary": "binary"})
 
+_NUMBERS = ("regression", "regression_l1", "huber", "fair", "poisson", "mape", "gamma", "tweedie")
+_CHOICES: Mapping[str, tuple[str, ...]] = {"continuous": _NUMBERS, "count": _NUMBERS, "binary": ("binary", "cross_entropy")}
 _FIXED = {"deterministic": True, "force_row_wise": True, "verbosity": -1}  # what makes a model byte-identical when rebuilt
+UNBANDED = ("monotone_constraints", "monotone_constraints_method", "monotone_penalty")  # LightGBM refuses them for a quantile
 _OURS = {
+    "force_col_wise": "rows are summed in one order, so that training is reproducible",
+    "num_class": "the target is one number",
+    "metric": "early stopping goes by the objective",
     "early_stopping_round": "the platform stops early on a time split; num_iterations is the most it may take",
     "quantile": "the band has its own models; levels= says which intervals are wanted",
 }
@@ -40,6 +46,9 @@ _ALIASES = {
     "seed": "random_seed random_state",
     "num_threads": "num_thread nthread nthreads n_jobs",
     "verbosity": "verbose",
+    "early_stopping_round": "early_stopping early_stopping_rounds n_iter_no_change",
+    "num_class": "num_classes",
+    "metric": "metrics metric_types",
 }  # LightGBM takes the name and leaves an alias beside it unread
 _NAME_OF = {alias: name for name, aliases in _ALIASES.items() for alias in aliases.split()}
 _WHOLE = ("num_iterations", "seed", "num_threads")  # parameters that are recorded as whole numbers
@@ -50,17 +59,23 @@ def all_params(kind: str, params: Mapping[str, object]) -> dict[str, object]:
     return {"objective": OBJECTIVES[kind], **DEFAULTS, **params, **_FIXED}
 
 
-def wrong_params(params: Mapping[str, object]) -> Iterator[str]:
-    """What is wrong with declared parameters, each with its mend."""
+def wrong_params(kind: str, params: object) -> Iterator[str]:
+    """What is wrong with declared parameters of a kind of target, each with its mend."""
+    if not isinstance(params, Mapping) or not all(isinstance(name, str) for name in params):
+        yield f'params is {params!r}; it maps names to values, such as {{"num_leaves": 15}}.'
+        return
     fixed = sorted({name for name in params if _NAME_OF.get(name, name) in _FIXED})
     if fixed:
         yield f"{', '.join(fixed)} is what makes training reproducible and cannot be changed. Take it out of params."
+    for name in sorted(name for name in params if _NAME_OF.get(name, name) in _OURS):
+        yield f"params: {name} cannot be set: {_OURS[_NAME_OF.get(name, name)]}. Take it out."
     for alias in sorted(set(params) & set(_NAME_OF)):
         yield f"params: LightGBM leaves {alias} unread beside {_NAME_OF[alias]}. Write {_NAME_OF[alias]}."
-    for name in sorted(set(params) & set(_OURS)):
-        yield f"params: {name} cannot be set: {_OURS[name]}. Take it out."
     if params.get("objective") == "quantile":
         yield "params: a quantile is no point forecast. Write regression_l1 for the median; levels= asks for intervals."
+    said = params.get("objective", OBJECTIVES[kind])
+    if said not in _CHOICES[kind]:
+        yield f"params: objective is {said!r}; for a {kind} target it is one of {', '.join(_CHOICES[kind])}."
     yield from _wrong_values(params)
     yield from _unknown(set(params) - set(DEFAULTS) - _OTHERS - set(_NAME_OF) - set(_FIXED) - set(_OURS))
 

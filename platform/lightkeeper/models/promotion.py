@@ -15,7 +15,7 @@ import polars as pl
 from lightkeeper.errors import Refused
 from lightkeeper.lake.table import Lake
 from lightkeeper.measure.novelty import Reference
-from lightkeeper.models.backtesting import backtest, matured, reach
+from lightkeeper.models.backtesting import backtest, matured
 from lightkeeper.models.decisions import decided, decisions, expected, numbered, promoted
 from lightkeeper.models.model import Model
 from lightkeeper.models.registry import (
@@ -28,7 +28,7 @@ from lightkeeper.models.registry import (
     same_as_before,
     version_row,
 )
-from lightkeeper.models.training import Artifact, fit, training_frame
+from lightkeeper.models.training import Artifact, fit, least_days, training_frame
 from lightkeeper.values import Decision, TableVersion
 
 __all__ = ["Bench", "Write", "by_hand", "follow", "unfollowed"]
@@ -101,7 +101,8 @@ def _past(model: Model, challenger: Trained, table: pl.LazyFrame) -> pl.DataFram
     """Forecasts that the intervals stand on: the challenger's of the judged days, and backtests of stretches before."""
     judged = matured(model, challenger, table)
     earlier = [challenger.last_day - timedelta(model.judged_days * n) for n in range(1, model.windows)]
-    enough = [one for one in earlier if one >= reach(model, challenger.first_day)]
+    known = table.filter(pl.col(model.target).is_not_null()).select(pl.col(model.time).unique()).collect()[model.time]
+    enough = [one for one in earlier if (known <= one).sum() >= least_days(model) - model.judged_days]
     return judged if not enough else pl.concat([backtest(model, table, enough).select(judged.columns), judged])
 
 

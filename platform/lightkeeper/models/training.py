@@ -11,17 +11,30 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import polars as pl
 
 from lightkeeper.errors import Refused, TooLittle
 from lightkeeper.measure.content import digest, sums
 from lightkeeper.models.model import Model
+from lightkeeper.models.params import UNBANDED
 from lightkeeper.models.scoring import Fitted, encoded, kinds_of
 
 if TYPE_CHECKING:
     import lightgbm
 
-__all__ = ["BAND", "Artifact", "assert_columns", "cut_of", "fit", "least_days", "training_frame"]
+__all__ = [
+    "BAND",
+    "Artifact",
+    "assert_columns",
+    "assert_known",
+    "assert_rows",
+    "assert_same_types",
+    "cut_of",
+    "fit",
+    "least_days",
+    "training_frame",
+]
 
 BAND: Mapping[str, float] = {"low": 0.1, "high": 0.9}  # the quantiles of the band's models
 _PATIENCE = 30  # rounds without a better error before training stops
@@ -93,10 +106,15 @@ def training_frame(model: Model, table: pl.LazyFrame, until: date | None = None,
     if rows.is_empty():
         before = "" if until is None else f" up to {until}"
         raise Refused(f"{_of(model)}: no row has a known {model.target}{before}, so there is nothing to learn. Land more days.")
-    _assert_rows(model, rows)
-    _assert_target(model, rows, today)
-    _assert_finite(model, rows, model.features)
+    assert_known(model, rows, model.features, today)
     return rows
+
+
+def assert_known(model: Model, rows: pl.DataFrame, features: Sequence[str], today: date | None = None) -> None:
+    """Raise Refused unless rows with a known target, sorted by time and keys, can be learnt from and judged on."""
+    assert_rows(model, rows)
+    _assert_target(model, rows, today)
+    _assert_finite(model, rows, features)
 
 
 def _sorted(rows: pl.LazyFrame, key: Sequence[str]) -> pl.DataFrame:
@@ -124,7 +142,16 @@ def assert_columns(model: Model, table: pl.LazyFrame, features: Sequence[str]) -
         raise Refused(f"{of}: the time column {model.time} is {schema[model.time]}. Make it a Date in {model.table}.")
 
 
-def _assert_rows(model: Model, rows: pl.DataFrame) -> None:
+def assert_same_types(name: str, fitted: Fitted, table: pl.LazyFrame) -> None:
+    """Raise Refused where the table has a text in the place of a number that a version learnt from."""
+    schema = table.collect_schema()
+    for one in fitted.features:
+        if one not in fitted.categories and kinds_of(schema[one]) != "number":
+            raise Refused(f"{name} learnt {one} as a number, and {one} ({schema[one]}) is no number. Make it one, or train again.")
+
+
+def assert_rows(model: Model, rows: pl.DataFrame) -> None:
+    """Raise Refused unless time and keys, by which the rows are sorted, name each row once."""
     of, keys = _of(model), rows.select(model.row_key)
     nameless = [name for name in model.row_key if keys[name].null_count()]
     if nameless:
@@ -171,9 +198,19 @@ def fit(model: Model, rows: pl.DataFrame, rounds: int | None = None) -> Artifact
         rows: what `training_frame` gives.
         rounds: of boosting; None finds the number by early stopping on the last days.
 
-    Raises TooLittle: the rows are too few days, or their target is constant.
+    Raises TooLittle: the rows are too few days, or their target is constant. Refused: LightGBM takes no such parameter.
     """
+    from lightgbm.basic import LightGBMError
+
     _assert_learnable(model, rows)
+    try:
+        return _fitted(model, rows, rounds)
+    except LightGBMError as error:
+        said = " ".join(str(error).split())
+        raise Refused(f"model {model.name}: LightGBM refuses params {dict(model.params)}: {said}. Mend params=.") from error
+
+
+def _fitted(model: Model, rows: pl.DataFrame, rounds: int | None) -> Artifact:
     params = dict(model.lightgbm_params)
     most = int(str(params.pop("num_iterations")))
     categories = _categories(model, rows)
@@ -235,6 +272,10 @@ def _split(model: Model, rows: pl.DataFrame) -> int:
 def _rounds(data: lightgbm.Dataset, params: Mapping[str, Any], most: int, split: int) -> int:
     import lightgbm
 
+    if params.get("boosting") == "dart":  # has no early stopping
+        return most
+    if not np.asarray(data.get_label())[:split].any():  # all 0 before the last days: LightGBM cannot take the mean's logarithm
+        return min(_LEAST, most)
     learnt, held = data.subset(list(range(split))), data.subset(list(range(split, data.num_data())))
     stop = lightgbm.early_stopping(_PATIENCE, verbose=False)
     booster = lightgbm.train(dict(params), learnt, most, valid_sets=[held], callbacks=[stop])
@@ -242,7 +283,7 @@ def _rounds(data: lightgbm.Dataset, params: Mapping[str, Any], most: int, split:
 
 
 def _quantile(params: Mapping[str, Any], level: float) -> dict[str, Any]:
-    return {**params, "objective": "quantile", "alpha": level}
+    return {**{name: value for name, value in params.items() if name not in UNBANDED}, "objective": "quantile", "alpha": level}
 
 
 def _boosted(data: lightgbm.Dataset, params: Mapping[str, Any], rounds: int) -> bytes:
