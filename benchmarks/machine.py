@@ -14,6 +14,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from lightkeeper.models.environment import processor
+
 __all__ = ["commit", "environment", "load", "machine", "noise", "told", "versions"]
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -37,21 +39,12 @@ def versions() -> dict[str, str]:
 def machine() -> dict[str, object]:
     """Processor, cores that this process may use, memory in GB, system and kernel."""
     return {
-        "processor": _processor(),
+        "processor": processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
         "system": platform.system(),
         "kernel": platform.release(),
     }
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return named[0] if named else platform.machine()
 
 
 def load() -> list[float]:

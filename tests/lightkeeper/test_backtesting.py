@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from lightkeeper.errors import Refused
-from lightkeeper.models.backtesting import Learnt, backtest, origins
+from lightkeeper.models.backtesting import Learnt, backtest, origins, reach
 from lightkeeper.models.dummy import dummy_rows
 from lightkeeper.models.training import fit, training_frame
 from lightkeeper.models.trying import Span, recipe_tried, rehearsed, worth_of_history
@@ -104,3 +104,13 @@ def test_rows_made_up_from_a_contract_can_be_run_through() -> None:
     assert rehearsed(demand, rows.lazy(), None).last is not None
     with pytest.raises(Refused, match="the contract DemandFeatures has no column warmth"):
         dummy_rows(replace(demand, features=("warmth",)), DemandFeatures)
+
+
+def test_days_without_a_known_target_do_not_count_towards_those_that_an_origin_needs() -> None:
+    traded = table(known=112).filter(pl.col("day").dt.weekday() <= 2)  # two days of seven
+    known = traded.filter(pl.col("units").is_not_null())["day"]
+    first = reach(LAMPS, known)
+    assert first == known.unique().sort()[13]
+    assert reach(LAMPS, known.unique().sort().head(13)) is None
+    found = recipe_tried(LAMPS, LAMPS, traded.lazy(), Span(count=50))
+    assert found.origins[0] >= first

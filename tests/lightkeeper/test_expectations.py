@@ -118,3 +118,8 @@ def test_a_floor_is_tried_whatever_the_time_column_is_called() -> None:
     model: Model = replace(LAMPS, time="date", expect=("wape at most 0.9",))
     rows = table().rename({"day": "date"})
     assert judge(model, rows.lazy(), trained(model, rows), None, 0.05).held[0].holds
+
+
+@pytest.mark.parametrize("effect", ["rises", "falls"])
+def test_a_model_that_ignores_the_feature_keeps_no_sentence_about_its_direction(effect: str) -> None:
+    assert not held(f"units {effect} when price rises", lambda rows: rows["weekday"]).holds

@@ -89,6 +89,7 @@ def test_a_run_that_was_killed_between_refit_and_promotion_is_taken_up_with_the_
     assert follow(bench(lake), taken) == 2
     assert summary(lake.read("lamps_model")).height == 2
     assert champion(lake, "lamps").name == "lamps:v2"
+    assert decisions(lake).select("action", "version").rows() == [("trained", 2), ("promoted", 2)]
 
 
 def test_a_rejection_adds_a_row_and_moves_nobody(lake: Lake) -> None:

@@ -59,6 +59,13 @@ def test_bytes_that_were_tampered_with_are_refused(part: str) -> None:
         read_version("lamps", changed.lazy(), 1)
 
 
+@pytest.mark.parametrize("part", ["calibration", "reference"])
+def test_what_intervals_and_novelty_stand_on_is_sealed_as_well(part: str) -> None:
+    changed = row(LAMPS, table()).with_columns(pl.lit(b"other").alias(part))
+    with pytest.raises(ModelAltered, match=r"lamps:v1: its bytes are not those that were recorded"):
+        read_version("lamps", changed.lazy(), 1)
+
+
 def test_the_same_training_again_is_recognised_and_another_is_not() -> None:
     rows = training_frame(LAMPS, table().lazy(), cut_of(LAMPS, table().lazy()))
     same, versions = fit(LAMPS, rows), pl.concat([row(LAMPS, table(2), 1), row(LAMPS, table(), 2)])

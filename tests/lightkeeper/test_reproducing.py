@@ -150,3 +150,15 @@ def test_a_table_whose_rows_were_changed_under_it_is_different(tmp_path: Path, c
         shutil.copytree(there / name, tmp_path / name)
     found = verify(lake, ONE)
     assert (found.answer, "another content hash" in found.why) == ("DIFFERENT", True)
+
+
+def test_a_declaration_that_this_release_refuses_is_told_as_such(tmp_path: Path) -> None:
+    lake = stored(tmp_path)
+    row = lake.read("lamps_model").collect()
+    odd = json.dumps({**json.loads(row["declared"][0]), "season": 0})
+    lake.write("lamps_model", row.with_columns(declared=pl.lit(odd)))
+    found = verify(lake, ONE)
+    assert found.answer == "CANNOT"
+    assert found.why.startswith(
+        "this release refuses what it was declared by, use the one that trained it: model lamps: season is 0"
+    )

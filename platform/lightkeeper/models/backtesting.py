@@ -98,9 +98,10 @@ def matured(model: Model, trained: Trained, table: pl.LazyFrame) -> pl.DataFrame
     return scored(model, rows, trained.fitted.scored(rows), trained.last_day)
 
 
-def reach(model: Model, first: date) -> date:
-    """The earliest origin of a table that begins on `first`."""
-    return first + timedelta(least_days(model) - model.judged_days)
+def reach(model: Model, days: pl.Series) -> date | None:
+    """The earliest origin of a table with these known days: enough of them lie up to it; None where there are too few."""
+    known, least = days.unique().sort(), least_days(model) - model.judged_days
+    return known[least - 1] if len(known) >= least else None
 
 
 def naive_forecasts(model: Model, known: pl.DataFrame, ahead: pl.DataFrame, origin: date) -> pl.DataFrame:

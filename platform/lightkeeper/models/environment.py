@@ -7,7 +7,7 @@ import platform
 from importlib.metadata import version
 from pathlib import Path
 
-__all__ = ["differences", "environment", "lock_hash"]
+__all__ = ["differences", "environment", "lock_hash", "processor"]
 
 _LIBRARIES = ("lightgbm", "numpy", "polars")
 _LOCKS = ("requirements.lock", "uv.lock", "poetry.lock", "pdm.lock", "Pipfile.lock")
@@ -20,7 +20,7 @@ def environment(project: Path | None = None) -> dict[str, object]:
         **found,
         "python": platform.python_version(),
         "machine": platform.machine(),
-        "processor": _processor(),
+        "processor": processor(),
         "lock": None if project is None else lock_hash(project),
     }
 
@@ -41,7 +41,8 @@ def differences(then: dict[str, object], now: dict[str, object]) -> list[str]:
     return [f"{name} {then.get(name)} then, {now.get(name)} now" for name in names]
 
 
-def _processor() -> str:
+def processor() -> str:
+    """The name of the processor."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

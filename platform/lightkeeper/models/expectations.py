@@ -148,7 +148,7 @@ def _behaviour(one: Expectation, feature: str, fitted: Predicts, rows: pl.DataFr
             one.text, share <= _STAYS, f"shuffling {feature} moves forecasts by {share:.1%} on average; {_STAYS:.0%} is allowed."
         )
     share = float(moved.mean())
-    holds = share <= 0 if one.effect == "falls" else share >= 0
+    holds = share < 0 if one.effect == "falls" else share > 0  # a model that ignores the feature does neither
     return Held(one.text, holds, f"when {feature} {one.cause} by one standard deviation, the mean forecast moves by {share:+.1%}.")
 
 

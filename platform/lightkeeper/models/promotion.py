@@ -15,7 +15,7 @@ import polars as pl
 from lightkeeper.errors import Refused
 from lightkeeper.lake.table import Lake
 from lightkeeper.measure.novelty import Reference
-from lightkeeper.models.backtesting import backtest, matured
+from lightkeeper.models.backtesting import backtest, matured, reach
 from lightkeeper.models.decisions import decided, decisions, expected, numbered, promoted
 from lightkeeper.models.model import Model
 from lightkeeper.models.registry import (
@@ -28,7 +28,7 @@ from lightkeeper.models.registry import (
     same_as_before,
     version_row,
 )
-from lightkeeper.models.training import Artifact, fit, least_days, training_frame
+from lightkeeper.models.training import Artifact, fit, training_frame
 from lightkeeper.values import Decision, TableVersion
 
 __all__ = ["Bench", "Write", "by_hand", "follow", "unfollowed"]
@@ -84,7 +84,8 @@ def _refitted(bench: Bench, judgement: Mapping[str, Any]) -> int:
     rows = training_frame(model, table)
     artifact = fit(model, rows, challenger.row["rounds"])
     same = same_as_before(bench.versions, artifact, "refit")
-    if same is not None:
+    if same is not None:  # a run that was killed wrote it
+        _note(bench, same, challenger, at, artifact)
         return same
     number = max(last_number(bench.versions), numbered(decisions(bench.lake), bench.model)) + 1
     made = Made(
@@ -92,9 +93,16 @@ def _refitted(bench: Bench, judgement: Mapping[str, Any]) -> int:
         as_calibration(_past(model, challenger, table)), _reference(artifact, rows),
     )  # fmt: skip
     bench.write(version_row(model, number, artifact, made), number, at)
-    why = f"{challenger.version} fitted again on {artifact.rows:,} rows of {at} up to {artifact.last}"
-    decided(bench.lake, Decision(model.name, "trained", number, bench.by, why, pins=(str(at),), run_id=bench.run_id))
+    _note(bench, number, challenger, at, artifact)
     return number
+
+
+def _note(bench: Bench, number: int, challenger: Trained, at: TableVersion, artifact: Artifact) -> None:
+    """That a refit was trained, once, whoever wrote it."""
+    rows = decisions(bench.lake, bench.model)
+    if rows.filter(pl.col("action") == "trained", pl.col("version") == number).is_empty():
+        why = f"{challenger.version} fitted again on {artifact.rows:,} rows of {at} up to {artifact.last}"
+        decided(bench.lake, Decision(bench.model, "trained", number, bench.by, why, pins=(str(at),), run_id=bench.run_id))
 
 
 def _past(model: Model, challenger: Trained, table: pl.LazyFrame) -> pl.DataFrame:
@@ -102,7 +110,8 @@ def _past(model: Model, challenger: Trained, table: pl.LazyFrame) -> pl.DataFram
     judged = matured(model, challenger, table)
     earlier = [challenger.last_day - timedelta(model.judged_days * n) for n in range(1, model.windows)]
     known = table.filter(pl.col(model.target).is_not_null()).select(pl.col(model.time).unique()).collect()[model.time]
-    enough = [one for one in earlier if (known <= one).sum() >= least_days(model) - model.judged_days]
+    first = reach(model, known)
+    enough = [one for one in earlier if first is not None and one >= first]
     return judged if not enough else pl.concat([backtest(model, table, enough).select(judged.columns), judged])
 
 

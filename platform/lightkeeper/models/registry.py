@@ -12,7 +12,7 @@ import polars as pl
 
 from lightkeeper.errors import ModelAltered, Refused
 from lightkeeper.models.model import Model
-from lightkeeper.models.scoring import Fitted
+from lightkeeper.models.scoring import Fitted, sealed
 from lightkeeper.models.training import Artifact
 from lightkeeper.values import ModelVersion, TableVersion
 
@@ -27,7 +27,7 @@ ROW: dict[str, pl.DataType] = {
     "params": pl.String(), "seed": pl.Int64(), "threads": pl.Int64(), "rounds": pl.Int64(), "categories": pl.String(),
     "declared": pl.String(), "training_hash": pl.String(), "environment": pl.String(), "sha256": pl.String(),
     "artifact": pl.Binary(), "artifact_low": pl.Binary(), "artifact_high": pl.Binary(),
-    "calibration": pl.Binary(), "reference": pl.Binary(),
+    "calibration": pl.Binary(), "reference": pl.Binary(), "evidence_sha256": pl.String(),
 }  # fmt: skip
 
 NOTES = {
@@ -58,6 +58,7 @@ NOTES = {
     "artifact_high": "The same of the band's upper quantile.",
     "calibration": "Forecasts of days that it had not learnt from, beside what came true, Parquet; the intervals stand on them.",
     "reference": "A sample of the rows learnt from, to tell new ones from.",
+    "evidence_sha256": "Of calibration and reference, each after its length, hex.",
 }
 _ARTIFACTS = {"point": "artifact", "low": "artifact_low", "high": "artifact_high"}
 _PLAIN = [name for name, dtype in ROW.items() if dtype != pl.Binary()]
@@ -104,6 +105,7 @@ def version_row(model: Model, number: int, artifact: Artifact, made: Made) -> pl
         "categories": json.dumps(artifact.fitted.categories, sort_keys=True), "declared": declared(model),
         "training_hash": artifact.training_hash, "environment": json.dumps(made.environment, sort_keys=True),
         "sha256": artifact.sha256, "calibration": made.calibration, "reference": made.reference,
+        "evidence_sha256": sealed(made.calibration or b"", made.reference or b""),
         **{column: artifact.fitted.parts.get(part) for part, column in _ARTIFACTS.items()},
     }  # fmt: skip
     return pl.DataFrame([row], schema=ROW)
@@ -166,7 +168,8 @@ def read_version(model: str, versions: pl.LazyFrame, number: int) -> Trained:
     parts = {part: row[column] for part, column in _ARTIFACTS.items() if row[column] is not None}
     fitted = Fitted(tuple(row["features"]), categories, parts)
     version = ModelVersion(model, number)
-    if fitted.sha256 != row["sha256"]:
+    evidence = sealed(row["calibration"] or b"", row["reference"] or b"")
+    if (fitted.sha256, evidence) != (row["sha256"], row["evidence_sha256"]):
         raise ModelAltered(
             f"{version}: its bytes are not those that were recorded (sha256 {row['sha256'][:12]}). "
             f"Bring {model}_model back from a backup, or train again: materialize {model}_model."

@@ -9,7 +9,7 @@ from typing import Literal
 
 import polars as pl
 
-from lightkeeper.errors import LightkeeperError, ModelAltered, Refused
+from lightkeeper.errors import BadDeclaration, LightkeeperError, ModelAltered, Refused
 from lightkeeper.lake.table import Lake
 from lightkeeper.measure.content import digest, sums
 from lightkeeper.models.environment import differences, environment
@@ -59,6 +59,11 @@ def verify(lake: Lake, version: ModelVersion) -> Verification:
         return Verification(version, "CANNOT", str(error))
     learnt_from = tuple(TableVersion.parse(one) for one in stored.row["learnt_from"])
     now = tuple(differences(json.loads(stored.row["environment"]), environment()))
+    try:
+        as_declared(stored.row)
+    except BadDeclaration as error:
+        why = f"this release refuses what it was declared by, use the one that trained it: {error}"
+        return Verification(version, "CANNOT", why, learnt_from, None, now)
     try:
         rows = _rows(lake, stored, learnt_from[0])
     except BaseException as error:

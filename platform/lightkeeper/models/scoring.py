@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Fitted", "encoded", "kinds_of", "trees", "unseen"]
+__all__ = ["Fitted", "encoded", "kinds_of", "sealed", "trees", "unseen"]
 
 _THREADS = 2
 PARTS = ("point", "low", "high")
@@ -40,8 +40,7 @@ class Fitted:
     @property
     def sha256(self) -> str:
         """Of its bytes, in the order point, low, high, each after its length; hex."""
-        held = [self.parts[part] for part in PARTS if part in self.parts]
-        return hashlib.sha256(b"".join(len(one).to_bytes(8, "big") + one for one in held)).hexdigest()
+        return sealed(*(self.parts[part] for part in PARTS if part in self.parts))
 
     @property
     def link(self) -> Link:
@@ -79,6 +78,11 @@ class Fitted:
             return cast("NDArray[np.float64]", matrix.sum(axis=1))
         found: Any = self.boosters[part].predict(matrix, num_threads=_THREADS, pred_contrib=pred_contrib)
         return cast("NDArray[np.float64]", found)
+
+
+def sealed(*held: bytes) -> str:
+    """The sha256 of some bytes, each after its length, hex."""
+    return hashlib.sha256(b"".join(len(one).to_bytes(8, "big") + one for one in held)).hexdigest()
 
 
 def kinds_of(dtype: pl.DataType) -> Literal["number", "text"] | None:

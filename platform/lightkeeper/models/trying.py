@@ -99,10 +99,14 @@ def _known(model: Model, table: pl.LazyFrame, span: Span) -> pl.DataFrame:
 
 
 def _origins(model: Model, known: pl.DataFrame, span: Span) -> list[date]:
-    first, last = known[model.time].min(), known[model.time].max()
-    if not isinstance(first, date) or not isinstance(last, date):
+    last = known[model.time].max()
+    if not isinstance(last, date):
         raise Refused(f"model {model.name}: {model.table} has no known day up to {span.last}. Give a later --to.")
-    least = reach(model, first)
+    least = reach(model, known[model.time])
+    if least is None:
+        raise Refused(
+            f"model {model.name}: {model.table} has too few known days up to {last}. Land more days, or give a later --to."
+        )
     wanted = least if span.first is None else max(least, span.first - timedelta(1))
     return origins(last, model.judged_days, span.count, wanted)
 
