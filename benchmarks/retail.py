@@ -46,12 +46,15 @@ def run(quick: bool) -> dict[str, Any]:  # noqa: FBT001 - the runner's own word
         rows = _contended(recipe(50 if quick else None), table, at, judged)
         product = _contended(product_recipe(50 if quick else None), table, at[judged:], judged)
         rival = None if quick else _rival(Path(folder), table, at[judged:])
-    some = None if rival is None else together(some_products(rows), rival, "product")
+    chosen = some_products(rows)
+    known = chosen.filter(chosen["naive_7"].is_not_null())  # neither naive nor AutoETS can know a product that enters later
+    some = None if rival is None else together(known, rival, "product")
     made = [*_rows(rows, "ours"), *_rows(product, "the example's model")]
     made += [] if some is None else _beside_ets(some)
     found = {
         "origins": [day.isoformat() for day in at[judged:]],
         "n": rows.height,
+        "beside_ets": {"n": known.height, "left_out": chosen.height - known.height},
         "rows": [*made, *coverage_rows(rows, ["product"])],
     }
     print(json.dumps(found, indent=1))
