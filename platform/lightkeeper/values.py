@@ -9,7 +9,21 @@ from datetime import UTC, date, datetime
 
 from lightkeeper.errors import BadName
 
-__all__ = ["Decision", "Input", "LandedFile", "ModelVersion", "Stamp", "TableVersion", "Window", "check_name", "version_name"]
+__all__ = [
+    "STATES",
+    "Decision",
+    "Input",
+    "LandedFile",
+    "ModelVersion",
+    "Stamp",
+    "TableVersion",
+    "Verdict",
+    "Window",
+    "check_name",
+    "version_name",
+]
+
+STATES = ("passed", "failed", "drifted", "learning", "unknown")  # of a verdict
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}")
 
@@ -93,6 +107,45 @@ class Decision:
     judgement: int | None = None
     pins: tuple[str, ...] = ()
     run_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a check found of one thing. What could not be judged is never "passed".
+
+    Attributes:
+        check: which, such as volume, nulls, drift, run_time.
+        state: passed; failed, or drifted for distances between windows; learning where too little is known yet, with what is
+            missing in `why`; unknown where nothing can be measured.
+        why: one sentence with the measured value, the limit and n in it.
+        measured: in the check's own unit; None where nothing was measured.
+        limit: beyond which the check fails; None where there is none yet.
+        n: rows, days or runs that `measured` stands on.
+        column: of the table; None where the check is of the whole.
+        segment: such as "country=France"; None for all rows.
+        kind: of a shift: arrival, instrument, population, concept, season, event; None where it is not told.
+        extra: further numbers and words, such as the effect and the smallest shift that would have been seen.
+    """
+
+    check: str
+    state: str
+    why: str
+    measured: float | None = None
+    limit: float | None = None
+    n: int = 0
+    column: str | None = None
+    segment: str | None = None
+    kind: str | None = None
+    extra: Mapping[str, object] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.state not in STATES:
+            raise ValueError(f"A verdict is one of {', '.join(STATES)}, not {self.state!r}.")
+
+    @property
+    def bad(self) -> bool:
+        """Whether somebody should look."""
+        return self.state in {"failed", "drifted"}
 
 
 @dataclass(frozen=True, slots=True)
