@@ -1,0 +1,205 @@
+"""Values of one column read and counted, fast: from a frame in memory, or from a Parquet file column by column.
+
+Owns which types are numbers, texts and neither, and the counting in given cells. Which cells, and what counts mean, stay out.
+
+Numbers are sorted in blocks that fit the processor's cache, and the few cell edges are searched in each sorted block, instead
+of searching the cell of every value. A Parquet file's texts stay codes of its dictionary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from lightkeeper.errors import Refused
+from lightkeeper.measure.reading import type_text
+
+__all__ = ["Counted", "Counts", "Numbers", "Words", "column_of", "columns_of", "count"]
+
+_Floats = NDArray[np.float64]
+_Ints = NDArray[np.int64]
+_BLOCK = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """A column of numbers: its values in parts, of any numeric type; NaN is null."""
+
+    type: str
+    parts: Sequence[NDArray[Any]] = field(repr=False)
+    nulls: int = 0
+    kind: str = "number"
+
+    def whole(self) -> _Floats:
+        """All values but nulls in one array."""
+        values = np.concatenate([np.asarray(part, np.float64) for part in self.parts]) if self.parts else np.zeros(0)
+        found: _Floats = values[~np.isnan(values)]
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """A column of texts, or of yes and no: each distinct value with its rows."""
+
+    type: str
+    counts: Mapping[str, int] = field(repr=False)
+    nulls: int = 0
+    kind: str = "category"
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """A column of another type: only its nulls are known."""
+
+    type: str
+    nulls: int = 0
+    kind: str = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What `count` found: see ColumnProfile."""
+
+    counts: _Ints
+    nulls: int
+    infinite: int = 0
+    least: float = float("nan")
+    largest: float = float("nan")
+
+
+def columns_of(source: pl.DataFrame | str | Path, columns: Sequence[str] | None) -> tuple[list[str], int]:
+    """The columns to profile and the number of rows. Raises Refused for one that is not there."""
+    if isinstance(source, pl.DataFrame):
+        types, rows = dict(source.schema), source.height
+    else:
+        types, rows = _file_types(source)
+    if columns is None:
+        return [name for name, dtype in types.items() if not dtype.is_temporal()], rows
+    missing = [name for name in columns if name not in types]
+    if missing:
+        raise Refused(f"There is no column {', '.join(missing)} to profile; the columns are {', '.join(types)}.")
+    return list(columns), rows
+
+
+def column_of(source: pl.DataFrame | str | Path, name: str) -> Numbers | Words | Counted:
+    """One column of a frame or of a Parquet file."""
+    return _of_series(source[name]) if isinstance(source, pl.DataFrame) else _of_file(source, name)
+
+
+def count(
+    column: Numbers | Words | Counted, low: float, uppers: _Floats, categories: Sequence[str], known: Sequence[str] | None
+) -> Counts:
+    """The column counted in the cells that `profile.Cells` describes."""
+    if isinstance(column, Numbers):
+        return _count_numbers(column, low, uppers)
+    if isinstance(column, Words):
+        return _count_words(column, categories, known)
+    return Counts(np.zeros(0, np.int64), column.nulls)
+
+
+def _count_numbers(column: Numbers, low: float, uppers: _Floats) -> Counts:
+    reached = np.zeros(len(uppers), np.int64)  # values up to each edge
+    below = valid = negative = positive = missing = 0
+    ends: list[float] = []
+    for block in _blocks(column.parts):
+        known = int(block.searchsorted(np.nan))
+        missing += len(block) - known
+        block = block[:known]  # noqa: PLW2901 - the block without its NaN
+        first, last = int(block.searchsorted(-np.inf, "right")), int(block.searchsorted(np.inf))
+        negative, positive, valid = negative + first, positive + known - last, valid + known
+        reached += block.searchsorted(uppers, "right")
+        below += int(block.searchsorted(low))
+        if first < last:
+            ends += [float(block[first]), float(block[last - 1])]
+    inner = np.diff(reached, prepend=below) if len(uppers) else reached
+    below = below if len(uppers) else 0
+    above = valid - (int(reached[-1]) if len(uppers) else 0)
+    counts = np.array([below, *inner, above], np.int64)
+    least, largest = (min(ends), max(ends)) if ends else (float("nan"), float("nan"))
+    return Counts(counts, column.nulls + missing, negative + positive, least, largest)
+
+
+def _blocks(parts: Sequence[NDArray[Any]]) -> Iterator[_Floats]:
+    """Sorted copies of the values, a block at a time; NaN comes last."""
+    for part in parts:
+        for start in range(0, len(part), _BLOCK):
+            block = np.array(part[start : start + _BLOCK], np.float64)
+            block.sort()
+            yield block
+
+
+def _count_words(column: Words, categories: Sequence[str], known: Sequence[str] | None) -> Counts:
+    places = {name: place for place, name in enumerate(categories)}
+    listed = None if known is None else frozenset(known)
+    counts = np.zeros(len(categories) + 2, np.int64)
+    for value, rows in column.counts.items():
+        new = listed is not None and value not in listed
+        counts[places.get(value, -1 if new else -2)] += rows
+    return Counts(counts, column.nulls)
+
+
+# -- from memory
+
+
+def _of_series(series: pl.Series) -> Numbers | Words | Counted:
+    kind, dtype = type_text(series.dtype), series.dtype
+    nulls = series.null_count()
+    if dtype.is_numeric():
+        values = series.drop_nulls() if nulls else series
+        values = values if dtype.is_integer() or dtype.is_float() else values.cast(pl.Float64)
+        return Numbers(kind, [chunk.to_numpy() for chunk in values.get_chunks()], nulls)
+    if dtype == pl.Boolean or isinstance(dtype, pl.String | pl.Categorical | pl.Enum):
+        found = (series.drop_nulls() if nulls else series).value_counts()
+        names = found.to_series(0).cast(pl.String).to_list()
+        return Words(kind, dict(zip(names, found.to_series(1).to_list(), strict=True)), nulls)
+    return Counted(kind, nulls)
+
+
+# -- from a Parquet file
+
+
+def _file_types(path: str | Path) -> tuple[dict[str, pl.DataType], int]:
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(path) as file:
+        empty = pl.DataFrame(file.schema_arrow.empty_table())
+        return dict(empty.schema), file.metadata.num_rows
+
+
+def _of_file(path: str | Path, name: str) -> Numbers | Words | Counted:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(path, read_dictionary=[name]) as file:
+        column = file.read([name], use_threads=False).column(0)
+    if pa.types.is_dictionary(column.type):
+        found = _of_codes(column)
+        if found is not None:
+            return found
+    dtype = column.type
+    if (pa.types.is_integer(dtype) or pa.types.is_floating(dtype)) and column.null_count == 0:
+        chunks = [chunk.to_numpy(zero_copy_only=True) for chunk in column.chunks]
+        return Numbers(type_text(pl.Series(column.slice(0, 0)).dtype), chunks)
+    return _of_series(pl.Series(column))
+
+
+def _of_codes(column: Any) -> Words | None:
+    """Texts by the codes of their dictionaries, of which each chunk has one; None for other values."""
+    import pyarrow as pa
+
+    if not (pa.types.is_string(column.type.value_type) or pa.types.is_large_string(column.type.value_type)):
+        return None
+    counts: dict[str, int] = {}
+    for chunk in column.chunks:
+        codes = chunk.indices.drop_null() if chunk.null_count else chunk.indices
+        rows = np.bincount(codes.to_numpy(), minlength=len(chunk.dictionary))
+        for value, n in zip(chunk.dictionary.to_pylist(), rows.tolist(), strict=True):
+            if n:
+                counts[value] = counts.get(value, 0) + n
+    return Words("String", counts, column.null_count)

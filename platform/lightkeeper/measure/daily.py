@@ -1,0 +1,359 @@
+"""What quiet days of a table look like, and which later days do not. Pure: counts of days in, values out; no clock, no I/O.
+
+Owns the calibration on history and the judgement of a day. What kind of shift it is, and what to do about it, stay out.
+
+Days hang together: they have a weekly season, and what is odd today is a little odd tomorrow. So a day is compared with the
+days of its weekday, its distance is judged against the distances of the quiet days themselves, as a maximum over all columns
+(one test a day, however many columns), and the margin grows with the memory of the days. Fixed limits and tests that take rows
+for independent alarm on most quiet windows.
+
+A column drifts when the mean distance of three days, or the mean signed deviation of three or of six, lies beyond its limit on
+two days running; or when it jumps, which the one step and the two step error of an AR(1) forecast of its deviation agree on;
+and when the effect is at least the floor. Nothing is called drifted before the days known are worth `WORTH` independent ones:
+until then the state is learning.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from lightkeeper.errors import Refused
+from lightkeeper.measure.deviations import (
+    FEW,
+    DayCounts,
+    Places,
+    centres,
+    compared,
+    jumps,
+    means,
+    own_centres,
+    together,
+    weekday,
+    weights,
+)
+from lightkeeper.measure.drift import FLOOR, SD_OF_RANK
+
+__all__ = ["QUIET", "RECENT", "WORTH", "Found", "Quiet", "QuietColumn", "Scores", "alarms", "calibrate", "judge", "scored"]
+
+_Floats = NDArray[np.float64]
+_Ints = NDArray[np.int64]
+
+WORTH = 18.0  # independent days that a limit stands on at least
+RECENT = 7  # days that a judgement looks at
+_ALPHA = 0.01  # of a day, for each of the statistics
+_DISTANCE, _DEVIATIONS = 3, (3, 6)  # days that are taken together
+_LAGS = 14
+_ODD = 2.2  # x the median day's largest robust z: an odd day is no reference
+_MARGIN, _MEMORY = 1.05, 8.5
+_MAD = 1.4826
+_MOST = 0.5  # share of the days on which a column has rows
+_TINY = 1e-12
+_MAX_PHI = 0.95
+
+QUIET: dict[str, pl.DataType] = {
+    "column": pl.String(), "number": pl.Boolean(), "start": pl.Date(), "end": pl.Date(), "days": pl.Int64(),
+    "left_out": pl.List(pl.Date()), "tau": pl.Float64(), "limits": pl.List(pl.Float64()), "weights": pl.List(pl.Float64()),
+    "centres": pl.List(pl.Float64()), "scales": pl.List(pl.Float64()), "rows": pl.Float64(), "phi": pl.Float64(),
+    "errors": pl.List(pl.Float64()),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class QuietColumn:
+    """What quiet days say of one column.
+
+    Attributes:
+        name, number: as in DayCounts.
+        weights: of the places that are compared.
+        centres: (7, places): the mean of each weekday, Monday first.
+        scales: root mean squares over quiet days of the distance, and of the mean deviations of three and of six days.
+        rows: of a median quiet day; a day with fewer has larger scales.
+        phi: how much of a deviation is left a day later.
+        errors: root mean squares of the errors of forecasts from a deviation one and two days before.
+    """
+
+    name: str
+    number: bool
+    weights: _Floats = field(repr=False)
+    centres: _Floats = field(repr=False)
+    scales: tuple[float, ...]
+    rows: float
+    phi: float
+    errors: tuple[float, float]
+
+    def numbers(self) -> tuple[Any, ...]:
+        """As QUIET holds them."""
+        lists = (self.weights.tolist(), self.centres.ravel().tolist(), list(self.scales))
+        return (*lists, self.rows, self.phi, list(self.errors))
+
+    def effect(self, distance: float) -> float:
+        """A distance for people: as the shift of a normal in its sd; for categories the share of rows that moved."""
+        return float(distance * (SD_OF_RANK if self.number else 1.0))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Quiet:
+    """What quiet days of a table look like.
+
+    Attributes:
+        start, end: the first and last day of the reference.
+        days: of it that were kept.
+        left_out: odd days, which are no reference.
+        tau: days of memory: so many days tell as much as one independent day.
+        limits: of the distance of three days and of the deviations of three and six days, each in its scale; of a jump, in
+            root mean squares of the forecast's errors.
+        columns: those that could be calibrated.
+    """
+
+    start: date
+    end: date
+    days: int
+    left_out: tuple[date, ...]
+    tau: float
+    limits: tuple[float, ...]
+    columns: tuple[QuietColumn, ...]
+
+    @property
+    def worth(self) -> float:
+        """Independent days that the reference is worth."""
+        return self.days / self.tau
+
+    @property
+    def ready(self) -> bool:
+        """Whether a day can be judged."""
+        return bool(self.columns) and self.worth >= WORTH
+
+    @property
+    def missing(self) -> int:
+        """Further days, of the same memory, before a day can be judged."""
+        return max(0, math.ceil(WORTH * self.tau - self.days))
+
+    def to_frame(self) -> pl.DataFrame:
+        """One row a column, as QUIET says; `from_frame` gives it back."""
+        whole = (self.start, self.end, self.days, list(self.left_out), self.tau, list(self.limits))
+        rows = [(one.name, one.number, *whole, *one.numbers()) for one in self.columns]
+        return pl.DataFrame(rows, schema=QUIET, orient="row")
+
+    @classmethod
+    def from_frame(cls, frame: pl.DataFrame) -> Quiet:
+        """What `to_frame` gave; at least one row."""
+        columns = tuple(_column(row) for row in frame.iter_rows(named=True))
+        one = frame.row(0, named=True)
+        days = (one["start"], one["end"], one["days"], tuple(one["left_out"]))
+        return cls(*days, one["tau"], tuple(one["limits"]), columns)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a day shows in one column.
+
+    Attributes:
+        column: its name.
+        drifted: whether the column has drifted.
+        effect: of the last three days against their weekdays: see QuietColumn.effect.
+        smallest: the least lasting effect that would have been called drift.
+        strength: the largest of the statistics, in its limit: above 1 is beyond it.
+        before: the same a day earlier; NaN without one.
+        rows: of the last three days.
+    """
+
+    column: str
+    drifted: bool
+    effect: float
+    smallest: float
+    strength: float
+    before: float
+    rows: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scores:
+    """What days show, before any limit.
+
+    Attributes:
+        deviation: (d, c), signed.
+        lasting: each (d, c): the statistics that must lie beyond their limit on two days running.
+        jump: (d, c).
+    """
+
+    deviation: _Floats
+    lasting: tuple[_Floats, ...]
+    jump: _Floats
+
+
+def calibrate(days: Sequence[int] | _Ints, columns: Sequence[DayCounts], alpha: float = _ALPHA) -> Quiet:
+    """What quiet days look like, from the counts of days; odd days among them are found and left out.
+
+    Args:
+        days: (d,) ordinals, ascending, each once.
+        columns: each with d rows of counts; those without a row on most days, or that never vary, are left out.
+        alpha: share of quiet days that may alarm, by each statistic.
+
+    Raises:
+        Refused: no days, days out of order, or counts of another number of days.
+    """
+    at = np.asarray(days, np.int64)
+    if not len(at) or (np.diff(at) <= 0).any():
+        raise Refused(f"A reference of {len(at)} days: give at least one, ascending, each once.")
+    if odd := [one.name for one in columns if len(one.counts) != len(at)]:
+        raise Refused(f"Counts of {', '.join(odd)} are not of the {len(at)} days given.")
+    named = [(one.name, Places.of(one)) for one in columns]
+    named = [(name, place) for name, place in named if place.known.mean() >= _MOST and place.at.shape[1]]
+    kept = _without_odd(at, [place for _, place in named])
+    tried = [(_calibrated(at[kept], name, place.of_days(kept)), place.of_days(kept)) for name, place in named]
+    used = [(one, place) for one, place in tried if one is not None]
+    reference, days_kept = tuple(one for one, _ in used), int(kept.sum())
+    span = (date.fromordinal(int(at[0])), date.fromordinal(int(at[-1])), days_kept)
+    left_out = tuple(date.fromordinal(int(day)) for day in at[~kept])
+    if not reference:
+        return Quiet(*span, left_out, 1.0, (math.inf,) * 4, ())
+    own = scored(at[kept], reference, [place for _, place in used], own=True)
+    tau = float(np.mean([_memory(own.deviation[:, place]) for place in range(len(reference))]))
+    margin = _MARGIN + _MEMORY * tau / days_kept
+    limits = [_largest(one, alpha) * margin for one in own.lasting] + [_largest(own.jump, alpha / 2) * margin]
+    return Quiet(*span, left_out, tau, tuple(limits), reference)
+
+
+def judge(quiet: Quiet, days: Sequence[int], columns: Sequence[DayCounts], floor: float = FLOOR) -> list[Found]:
+    """What the last of some days shows, a row a calibrated column, what drifted first.
+
+    Args:
+        quiet: what quiet days look like.
+        days: (d,) ordinals, ascending; the last RECENT of them are looked at. With fewer, what there is is taken.
+        columns: with d rows of counts, in the cells of the calibration; a column that is not there is left out.
+        floor: the least effect that is called drift.
+    """
+    at = np.asarray(days, np.int64)[-RECENT:]
+    there = {one.name: one for one in columns}
+    reference = [one for one in quiet.columns if one.name in there]
+    if not reference or not len(at):
+        return []
+    places = [Places.of(there[one.name].last(RECENT)) for one in reference]
+    scores = scored(at, reference, places)
+    drifted, strength = alarms(quiet, scores)[-1], _strength(quiet, scores)
+    before = strength[-2] if len(at) > 1 else np.full(len(reference), np.nan)
+    found = []
+    for number, (column, place) in enumerate(zip(reference, places, strict=True)):
+        last = place.of_days(slice(-_DISTANCE, None))
+        effect = column.effect(together(last, column.centres[weekday(at[-_DISTANCE:])], column.weights))
+        smallest = max(floor, column.effect(quiet.limits[0] * column.scales[0]))
+        seen = bool(drifted[number]) and effect >= floor
+        beyond = float(strength[-1, number]), float(before[number])
+        found.append(Found(column.name, seen, effect, smallest, *beyond, int(last.rows.sum())))
+    return sorted(found, key=lambda one: (not one.drifted, -one.effect))
+
+
+def alarms(quiet: Quiet, scores: Scores) -> NDArray[np.bool_]:
+    """(d, c): beyond a limit on two days running, or a confirmed jump; the effect is not asked here."""
+    found = scores.jump > quiet.limits[-1]
+    if not quiet.ready:
+        return np.zeros_like(found)
+    for values, limit in zip(scores.lasting, quiet.limits, strict=False):
+        beyond = values > limit
+        found[1:] |= beyond[1:] & beyond[:-1]
+    return found
+
+
+def _strength(quiet: Quiet, scores: Scores) -> _Floats:
+    """(d, c): the largest statistic in its limit."""
+    every = zip((*scores.lasting, scores.jump), quiet.limits, strict=True)
+    return np.max([values / limit for values, limit in every], axis=0)  # type: ignore[no-any-return]
+
+
+def scored(at: _Ints, columns: Sequence[QuietColumn], places: Sequence[Places], *, own: bool = False) -> Scores:
+    """The scores of days; of reference days against centres that are made without them and their neighbours."""
+    distances, deviations, jumped = [], [], []
+    for column, place in zip(columns, places, strict=True):
+        centre = own_centres(at, place) if own else column.centres[weekday(at)]
+        distance, deviation = (np.nan_to_num(one) for one in compared(place, centre, column.weights))
+        thin = np.sqrt(np.maximum(1.0, column.rows / np.maximum(place.rows, 1.0)))
+        distances.append(distance / (column.scales[0] * thin))
+        deviations.append(deviation / thin)
+        jumped.append(jumps(deviation / thin, column.phi, *column.errors))
+    deviation = np.stack(deviations, axis=1)
+    lasting = [means(np.stack(distances, axis=1), _DISTANCE)]
+    numbers = np.array([one.number for one in columns])  # categories have no sign
+    for which, days in enumerate(_DEVIATIONS, start=1):
+        lasting.append(np.abs(means(deviation, days)) / np.array([one.scales[which] for one in columns]) * numbers)
+    return Scores(deviation, tuple(lasting), np.stack(jumped, axis=1))
+
+
+# -- calibration
+
+
+def _without_odd(at: _Ints, places: Sequence[Places]) -> NDArray[np.bool_]:
+    """Which days are fit for a reference: those whose largest robust z is not far above the median day's."""
+    largest = np.zeros(len(at))
+    for place in places:
+        distance, _ = compared(place, own_centres(at, place), weights(place))
+        known = np.isfinite(distance)
+        if known.sum() < FEW:
+            continue
+        middle = np.median(distance[known])
+        spread = _MAD * np.median(np.abs(distance[known] - middle))
+        if spread > _TINY:
+            largest = np.fmax(largest, np.where(known, (distance - middle) / spread, 0.0))
+    usual = float(np.median(largest))
+    return largest <= _ODD * usual if usual > 0 else np.ones(len(at), np.bool_)
+
+
+def _calibrated(at: _Ints, name: str, places: Places) -> QuietColumn | None:
+    """One column's quiet days; None where too few have rows, or they never differ."""
+    if places.known.sum() < FEW:
+        return None
+    weight = weights(places)
+    distance, deviation = compared(places, own_centres(at, places), weight)
+    fine = np.isfinite(distance)
+    scale = _rms(distance[fine])
+    if scale <= _TINY:
+        return None
+    steps = deviation[fine]
+    phi = float(np.clip(_autocorrelation(steps, 1), 0.0, _MAX_PHI))
+    errors = (_rms(steps[1:] - phi * steps[:-1]) or scale, _rms(steps[2:] - phi**2 * steps[:-2]) or scale)
+    lasting = [_rms(means(steps[:, None], days)[days - 1 :]) or scale for days in _DEVIATIONS]
+    rows = float(np.median(places.rows[places.known]))
+    return QuietColumn(name, places.number, weight, centres(at, places), (scale, *lasting), rows, phi, errors)
+
+
+def _rms(values: _Floats) -> float:
+    """Root mean square; 0 for none, or for what is nothing but rounding."""
+    found = float(np.sqrt(np.mean(values**2))) if len(values) else 0.0
+    return found if found > _TINY else 0.0
+
+
+def _memory(deviation: _Floats) -> float:
+    """Days of memory: 1 + twice the sum of the positive autocorrelations up to a lag of two weeks."""
+    lags = range(1, min(_LAGS, len(deviation) - 2) + 1)
+    return 1.0 + 2.0 * sum(max(0.0, _autocorrelation(deviation, lag)) for lag in lags)
+
+
+def _autocorrelation(values: _Floats, lag: int) -> float:
+    if len(values) <= lag + 1:
+        return 0.0
+    centred = values - values.mean()
+    total = float(centred @ centred)
+    return float(centred[lag:] @ centred[:-lag]) / total if total > _TINY**2 else 0.0
+
+
+def _largest(values: _Floats, alpha: float) -> float:
+    """The k-th largest of the days' maxima over columns, so that a share alpha of the days lies at it or beyond."""
+    maxima = values[max(_DEVIATIONS) :].max(axis=1, initial=0.0)
+    if not len(maxima):
+        return math.inf
+    k = max(1, math.floor(alpha * (len(maxima) + 1)))
+    return float(np.sort(maxima)[-k]) or math.inf
+
+
+def _column(row: Mapping[str, Any]) -> QuietColumn:
+    weight = np.array(row["weights"], np.float64)
+    centre = np.array(row["centres"], np.float64).reshape(7, -1)
+    rest = (tuple(row["scales"]), row["rows"], row["phi"], tuple(row["errors"]))
+    return QuietColumn(row["column"], row["number"], weight, centre, *rest)

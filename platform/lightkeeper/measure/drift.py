@@ -1,0 +1,199 @@
+"""Drift of a current window against a reference: one row a column. Pure: no clock, no I/O.
+
+Owns the comparison of two windows whose rows are independent draws: which columns differ, by how much, and whether that can be
+chance. Days that hang together, weekly seasons and histories are `daily`'s: there the same distances are judged against what
+quiet days do.
+
+A column has drifted when its difference is neither chance nor small: p below alpha shared by all columns (Holm 1979), and an
+effect of at least the floor. p is that of the rank-sum test (Wilcoxon 1945) for shifts and of the two-sample chi-square test
+for every other difference; for texts of the latter alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from lightkeeper.errors import Refused
+from lightkeeper.measure import distance
+from lightkeeper.measure.counting import Numbers, column_of
+from lightkeeper.measure.profile import ColumnProfile, Profile, Source
+
+__all__ = ["DRIFT", "FLOOR", "SD_OF_RANK", "drift", "like_sd"]
+
+SD_OF_RANK = 2 * np.sqrt(np.pi)  # a normal moved by d of its sd moves its rows by d / (2 sqrt(pi)) of the ranks, for small d
+FLOOR = 0.05
+_LEAST = 30  # rows with a value on either side
+
+DRIFT: dict[str, pl.DataType] = {
+    "column": pl.String(), "kind": pl.String(), "state": pl.String(), "effect": pl.Float64(), "p": pl.Float64(),
+    "n_reference": pl.Int64(), "n": pl.Int64(), "ks": pl.Float64(), "wasserstein": pl.Float64(), "psi": pl.Float64(),
+    "jensen_shannon": pl.Float64(), "chi_square": pl.Float64(), "total_variation": pl.Float64(),
+    "nulls_reference": pl.Float64(), "nulls": pl.Float64(), "smallest": pl.Float64(), "why": pl.String(),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    """One column in both windows."""
+
+    name: str
+    reference: ColumnProfile
+    current: ColumnProfile
+
+    @property
+    def number(self) -> bool:
+        return self.reference.cells.kind == "number"
+
+
+def like_sd(ranks: float) -> float:
+    """A distance in ranks as the shift of a normal, in its standard deviations, that has the same."""
+    return float(SD_OF_RANK * ranks)
+
+
+def drift(  # noqa: PLR0913 - two windows, and how they are compared
+    reference: Source | Profile,
+    current: Source | Profile,
+    *,
+    columns: Sequence[str] | None = None,
+    alpha: float = 0.01,
+    floor: float = FLOOR,
+    exact: bool = False,
+) -> pl.DataFrame:
+    """Which columns of `current` differ from `reference`, one row a column, those that drifted first.
+
+    Args:
+        reference: a frame, the path of a Parquet file, or a Profile.
+        current: likewise; a profile must have been made with like=reference.
+        columns: which; None: all of the reference.
+        alpha: chance that any column is called drifted where none did, whatever the number of columns.
+        floor: effect below which a difference is too small to be called drift, however sure it is.
+        exact: Kolmogorov-Smirnov and Wasserstein from the values themselves instead of the counts; needs both frames.
+
+    Returns:
+        `column`, `kind`, `state` (passed, drifted, unknown where it cannot be judged), `effect` (numbers: the shift of a normal,
+        in its standard deviations, that moves rows as far; texts: the share of rows that changed value), `p` (adjusted for
+        all columns), `n_reference` and `n` (rows with a value), `ks`, `wasserstein` (units of the column), `psi`,
+        `jensen_shannon` (natural log, divergence), `chi_square` (two-sample), `total_variation`, `nulls_reference`, `nulls`
+        (shares), `smallest` (the least effect that would have been called drift), `why` (one sentence).
+
+    Raises:
+        Refused: exact without the rows; alpha outside (0, 1); a column that the reference does not have.
+    """
+    if not 0 < alpha < 1 or floor < 0:
+        raise Refused(f"Drift with alpha {alpha} and floor {floor}: alpha lies between 0 and 1, the floor at 0 or above.")
+    if exact and isinstance(reference, Profile) | isinstance(current, Profile):
+        raise Refused("Exact distances need the rows of both windows: give frames or files, or leave exact=False.")
+    before = reference if isinstance(reference, Profile) else Profile.of(reference, columns=columns)
+    wanted = list(before.columns) if columns is None else list(columns)
+    if missing := [name for name in wanted if name not in before.columns]:
+        raise Refused(f"The reference has no column {', '.join(missing)}; it has {', '.join(before.columns)}.")
+    now = current if isinstance(current, Profile) else _like(current, before, wanted)
+    rows = [_row(name, before.columns[name], now.columns.get(name), floor) for name in wanted]
+    if exact:
+        rows = [row | _exactly(row, reference, current) for row in rows]
+    frame = pl.DataFrame(_judged(rows, alpha, floor), schema=DRIFT)
+    order = pl.col("state").replace_strict({"drifted": 0, "unknown": 1, "passed": 2}, return_dtype=pl.Int8)
+    return frame.sort(order, -pl.col("effect").fill_null(0), maintain_order=True)
+
+
+def _like(current: Source, before: Profile, wanted: Sequence[str]) -> Profile:
+    """The current window in the reference's cells; a column that is gone is left out."""
+    source = current if isinstance(current, pl.DataFrame | pl.LazyFrame) else pl.scan_parquet(current)
+    there = source.collect_schema().names()
+    return Profile.of(current, like=before, columns=[name for name in wanted if name in there])
+
+
+def _row(name: str, reference: ColumnProfile, current: ColumnProfile | None, floor: float) -> dict[str, object]:
+    """Everything but the state: without `p` where the column cannot be judged, with the reason in `why`."""
+    shared: dict[str, object] = {"column": name, "kind": reference.cells.kind, "n_reference": reference.n}
+    shared["nulls_reference"] = reference.nulls / reference.rows if reference.rows else None
+    if current is None:
+        return shared | {"n": 0, "why": f"{name} is not in the current window: it vanished or was renamed."}
+    shared |= {"n": current.n, "nulls": current.nulls / current.rows if current.rows else None}
+    why = _unjudged(_Pair(name, reference, current))
+    if why:
+        return shared | {"why": why}
+    return shared | _compared(_Pair(name, reference, current), floor)
+
+
+def _unjudged(pair: _Pair) -> str | None:
+    """Why a column cannot be compared; None where it can."""
+    reference, current = pair.reference, pair.current
+    if reference.cells.kind != current.cells.kind:
+        return f"{pair.name} was {reference.type} and is {current.type}: its values cannot be compared."
+    if reference.cells.kind == "other":
+        return f"{pair.name} is {reference.type}: only its nulls are counted."
+    if reference.cells != current.cells:
+        return f"{pair.name} was counted in other cells than the reference: make its profile with like=reference."
+    for what, one in (("reference", reference), ("current window", current)):
+        if one.n < _LEAST:
+            return f"{pair.name} has {one.n} values of {one.rows} rows in the {what}; at least {_LEAST} are needed."
+    return None
+
+
+def _compared(pair: _Pair, floor: float) -> dict[str, object]:
+    a, b = pair.reference.counts, pair.current.counts
+    statistic, chance = distance.chi_square(a, b)
+    found: dict[str, object] = {
+        "psi": distance.psi(a, b), "jensen_shannon": distance.jensen_shannon(a, b), "chi_square": statistic,
+        "total_variation": distance.total_variation(a, b),
+    }  # fmt: skip
+    if not pair.number:
+        return found | {"effect": found["total_variation"], "p": chance, "floor": floor}
+    ends = (
+        float(np.fmin(pair.reference.least, pair.current.least)),
+        float(np.fmax(pair.reference.largest, pair.current.largest)),
+    )
+    return found | {
+        "effect": like_sd(distance.rank_distance(a, b)), "p": min(1.0, 2 * min(chance, distance.rank_sum(a, b)[1])),
+        "ks": distance.ks(a, b), "wasserstein": distance.wasserstein(a, b, pair.reference.cells, ends),
+    }  # fmt: skip
+
+
+def _exactly(row: dict[str, object], reference: Source | Profile, current: Source | Profile) -> dict[str, object]:
+    """Distances of a number from its values; infinite ones are left out."""
+    if row["kind"] != "number" or row.get("p") is None:
+        return {}
+    frames = [one if not isinstance(one, pl.LazyFrame) else one.collect() for one in (reference, current)]
+    columns = [column_of(one, str(row["column"])) for one in frames if not isinstance(one, Profile)]
+    a, b = (one.whole() for one in columns if isinstance(one, Numbers))
+    a, b = a[np.isfinite(a)], b[np.isfinite(b)]
+    return {"ks": distance.exact_ks(a, b), "wasserstein": distance.exact_wasserstein(a, b)}
+
+
+def _judged(rows: list[dict[str, object]], alpha: float, floor: float) -> list[dict[str, object]]:
+    """The rows with their state: Holm's step-down over the columns that could be judged."""
+    judged = sorted((row for row in rows if row.get("p") is not None), key=lambda row: float(str(row["p"])))
+    reached = 0.0
+    for place, row in enumerate(judged):
+        reached = max(reached, min(1.0, float(str(row["p"])) * (len(judged) - place)))
+        row["p"] = reached
+        row["smallest"] = _smallest(row, alpha / len(judged), floor)
+    return [_said(row, alpha, floor) for row in rows]
+
+
+def _smallest(row: dict[str, object], alpha: float, floor: float) -> float:
+    """The least shift that the rank-sum test (of texts: the move of a share of about a half) would have called drift."""
+    from scipy.special import ndtri
+
+    n, m = float(str(row["n_reference"])), float(str(row["n"]))
+    z = -float(ndtri(alpha / (4 if row["kind"] == "number" else 2)))
+    error = np.sqrt(1 / n + 1 / m)
+    return float(max(floor, z * error * (np.sqrt(np.pi / 3) if row["kind"] == "number" else 0.5)))
+
+
+def _said(row: dict[str, object], alpha: float, floor: float) -> dict[str, object]:
+    if row.get("p") is None:
+        return row | {"state": "unknown"}
+    p, effect, numbers = float(str(row["p"])), float(str(row["effect"])), row["kind"] == "number"
+    drifted = p < alpha and effect >= floor
+    size = f"moved like a normal by {effect:.3f} of its sd" if numbers else f"{effect:.1%} of its rows changed value"
+    chance = f"p {p:.2g} {'<' if p < alpha else '>='} {alpha:g}"
+    small = f", below the floor of {floor:g}" if p < alpha and effect < floor else ""
+    least = f"{float(str(row['smallest'])):.3f}"
+    why = f"{row['column']}: {size}{small} ({chance}; n {row['n_reference']} and {row['n']}); {least} would have been seen."
+    return {key: value for key, value in row.items() if key in DRIFT} | {"state": "drifted" if drifted else "passed", "why": why}
