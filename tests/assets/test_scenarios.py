@@ -72,6 +72,25 @@ def test_the_scenarios_are_those_that_were_asked_for() -> None:
     assert all(one.description.endswith(".") and one.unit for one in SCENARIOS)
 
 
+@pytest.mark.parametrize(
+    ("name", "kind", "table", "days"),
+    [
+        ("quiet", None, None, None), ("season", None, None, None), ("campaign", "concept", "daily_demand", 10),
+        ("lockdown", "concept", "sales", 140), ("calibration", "instrument", "sales", None),
+        ("population", "population", "sales", None), ("late", "arrival", "sales", 1), ("missing", "arrival", "sales", 1),
+        ("duplicates", "duplicates", "sales", 5), ("slow", "slow", "basket_pairs", None), ("poison", "poison", "sales", 1),
+        ("new-normal", "concept", "sales", None), ("hopeless", "concept", "sales", None),
+    ],
+)  # fmt: skip
+def test_the_truth_says_its_kind_where_it_shows_and_how_long(
+    name: str, kind: str | None, table: str | None, days: int | None
+) -> None:
+    truth = made(name).truth
+    assert (truth.kind, truth.table) == (kind, table)
+    assert truth.starts == (TURNS if kind else None)
+    assert truth.ends == (TURNS + timedelta(days) if days else None)
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("name", NAMES)
 def test_the_same_settings_make_the_same_bytes_and_another_seed_others(name: str, seed: int) -> None:
