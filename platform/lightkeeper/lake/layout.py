@@ -57,8 +57,8 @@ def _month(one: Live) -> tuple[int, int] | None:
     return first if first == last else None
 
 
-def rows_of(store: Store, table: str, files: Sequence[Live], schema: PolarsSchema) -> pl.DataFrame:
-    """The rows of some files of a table, in its schema; a column that a file lacks is null."""
+def rows_of(store: Store, table: str, files: Sequence[Live], schema: PolarsSchema, where: pl.Expr | None = None) -> pl.DataFrame:
+    """The rows of some files of a table, in its schema, those for which `where` holds; a column that a file lacks is null."""
     paths = [f"{store.uri(table)}/{one.path}" for one in files]
     options = dict(store.options) or None
     found = pl.scan_parquet(
@@ -69,7 +69,7 @@ def rows_of(store: Store, table: str, files: Sequence[Live], schema: PolarsSchem
         extra_columns="ignore",
         glob=False,
     )
-    return found.collect()
+    return (found if where is None else found.filter(where)).collect()
 
 
 def frames(wanted: Write, schema: PolarsSchema, kept: pl.DataFrame | None) -> Iterable[pl.DataFrame]:

@@ -27,12 +27,12 @@ class Ledger:
     def __init__(self, store: Store, name: str, schema: PolarsSchema) -> None:
         self.store, self.path, self.schema = store, f"_ledger/{name}", schema
 
-    def rows(self) -> pl.DataFrame:
-        """All rows, in the order in which they were added; no rows when nothing was added yet."""
-        return self._held(self._handle())
+    def rows(self, where: pl.Expr | None = None) -> pl.DataFrame:
+        """All rows, or those for which `where` holds, in the order in which they were added; no rows when there are none yet."""
+        return self._held(self._handle(), where)
 
-    def _held(self, handle: Any) -> pl.DataFrame:
-        return self._rows([] if handle is None else live_files(handle, None))
+    def _held(self, handle: Any, where: pl.Expr | None = None) -> pl.DataFrame:
+        return self._rows([] if handle is None else live_files(handle, None), where)
 
     def add(self, rows: Iterable[Mapping[str, object]]) -> None:
         """Add rows in one commit; a column that a row does not name is null.
@@ -50,14 +50,22 @@ class Ledger:
         """
         return self._repeated(lambda handle: self._frame(list(rule(self._held(handle)))))
 
-    def _repeated(self, made: Callable[[Any], pl.DataFrame]) -> pl.DataFrame:
-        """Commit a frame on top of the ledger as it is opened, again when somebody was faster."""
+    def renew(self, rule: Callable[[pl.DataFrame], Iterable[Mapping[str, object]]]) -> pl.DataFrame:
+        """Put what `rule` makes of the rows that are there in their place, so that nobody adds a row in between; return it.
+
+        For small tables of what holds now, which stay one file. `rule` is asked again when somebody was faster. Raises as
+        `add` does.
+        """
+        return self._repeated(lambda handle: self._frame(list(rule(self._held(handle)))), whole=True)
+
+    def _repeated(self, made: Callable[[Any], pl.DataFrame], *, whole: bool = False) -> pl.DataFrame:
+        """Commit a frame on top of the ledger as it is opened, again when somebody was faster; `whole` replaces what is there."""
         for _ in range(_ATTEMPTS):
             handle = self._handle()
             frame = made(handle)
             try:
                 if not frame.is_empty():
-                    self._add(frame, handle)
+                    self._add(frame, handle, whole=whole)
             except Conflict:
                 continue
             return frame
@@ -73,13 +81,13 @@ class Ledger:
         except (TypeError, OverflowError, pl.exceptions.PolarsError) as error:
             raise TypeRefused(f"{self.path}: a row does not fit {dict(self.schema)}: {error}") from error
 
-    def _add(self, frame: pl.DataFrame, handle: Any) -> None:
+    def _add(self, frame: pl.DataFrame, handle: Any, *, whole: bool) -> None:
         base = -1 if handle is None else handle.version()
         live = [] if handle is None else live_files(handle, None)
         small = [one for one in live if one.rows < _SMALL]
-        merged = small if len(small) >= _FILES else []
-        whole = pl.concat([self._rows(merged), frame])
-        written = write_file(self.store, self.path, whole, f"part-{base + 1:020d}")
+        merged = live if whole else small if len(small) >= _FILES else []
+        rows = frame if whole else pl.concat([self._rows(merged), frame])
+        written = write_file(self.store, self.path, rows, f"part-{base + 1:020d}")
         try:
             record = {"mode": "append"}
             commit(self.store, Transaction(self.path, base, self.schema, [written], merged, record, handle=handle))
@@ -87,10 +95,10 @@ class Ledger:
             discard_unnamed(self.store, self.path, base + 1, [written])
             raise
 
-    def _rows(self, files: Sequence[Live]) -> pl.DataFrame:
+    def _rows(self, files: Sequence[Live], where: pl.Expr | None = None) -> pl.DataFrame:
         if not files:
             return pl.DataFrame(schema=dict(self.schema))
-        return rows_of(self.store, self.path, sorted(files, key=lambda one: one.path), self.schema)
+        return rows_of(self.store, self.path, sorted(files, key=lambda one: one.path), self.schema, where)
 
     def _handle(self) -> Any:
         from deltalake import DeltaTable

@@ -29,6 +29,7 @@ from lightkeeper.errors import Refused
 from lightkeeper.measure.deviations import (
     FEW,
     DayCounts,
+    DayLevels,
     Places,
     centres,
     compared,
@@ -47,19 +48,22 @@ _Floats = NDArray[np.float64]
 _Ints = NDArray[np.int64]
 
 WORTH = 18.0  # independent days that a limit stands on at least
-RECENT = 7  # days that a judgement looks at
+RECENT = 9  # days that a judgement looks at
 _ALPHA = 0.01  # of a day, for each of the statistics
 _DISTANCE, _DEVIATIONS = 3, (3, 6)  # days that are taken together
 _LAGS = 14
 _ODD = 2.2  # x the median day's largest robust z: an odd day is no reference
+_ODD_MOST = 0.1  # share of the days that may be odd
 _MARGIN, _MEMORY = 1.05, 8.5
 _MAD = 1.4826
 _MOST = 0.5  # share of the days on which a column has rows
 _TINY = 1e-12
+_STEADY = 0.002  # the least scale: ranks, or a share, by which even a constant column may move
 _MAX_PHI = 0.95
+_FARTHEST = 20.0  # logarithm of the largest ratio that is told
 
 QUIET: dict[str, pl.DataType] = {
-    "column": pl.String(), "number": pl.Boolean(), "start": pl.Date(), "end": pl.Date(), "days": pl.Int64(),
+    "column": pl.String(), "compared": pl.String(), "start": pl.Date(), "end": pl.Date(), "days": pl.Int64(),
     "left_out": pl.List(pl.Date()), "tau": pl.Float64(), "limits": pl.List(pl.Float64()), "weights": pl.List(pl.Float64()),
     "centres": pl.List(pl.Float64()), "scales": pl.List(pl.Float64()), "rows": pl.Float64(), "phi": pl.Float64(),
     "errors": pl.List(pl.Float64()),
@@ -71,7 +75,7 @@ class QuietColumn:
     """What quiet days say of one column.
 
     Attributes:
-        name, number: as in DayCounts.
+        name, kind: as in DayCounts and DayLevels.
         weights: of the places that are compared.
         centres: (7, places): the mean of each weekday, Monday first.
         scales: root mean squares over quiet days of the distance, and of the mean deviations of three and of six days.
@@ -81,7 +85,7 @@ class QuietColumn:
     """
 
     name: str
-    number: bool
+    kind: str
     weights: _Floats = field(repr=False)
     centres: _Floats = field(repr=False)
     scales: tuple[float, ...]
@@ -95,8 +99,10 @@ class QuietColumn:
         return (*lists, self.rows, self.phi, list(self.errors))
 
     def effect(self, distance: float) -> float:
-        """A distance for people: as the shift of a normal in its sd; for categories the share of rows that moved."""
-        return float(distance * (SD_OF_RANK if self.number else 1.0))
+        """A distance for people: of a number as the shift of a normal in its sd, of categories the share of rows, else a ratio less 1."""
+        if self.kind in {"level", "total"}:
+            return math.expm1(min(distance, _FARTHEST))
+        return float(distance * (SD_OF_RANK if self.kind == "number" else 1.0))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -139,7 +145,7 @@ class Quiet:
     def to_frame(self) -> pl.DataFrame:
         """One row a column, as QUIET says; `from_frame` gives it back."""
         whole = (self.start, self.end, self.days, list(self.left_out), self.tau, list(self.limits))
-        rows = [(one.name, one.number, *whole, *one.numbers()) for one in self.columns]
+        rows = [(one.name, one.kind, *whole, *one.numbers()) for one in self.columns]
         return pl.DataFrame(rows, schema=QUIET, orient="row")
 
     @classmethod
@@ -157,6 +163,7 @@ class Found:
 
     Attributes:
         column: its name.
+        kind: number, category, level or total.
         drifted: whether the column has drifted.
         effect: of the last three days against their weekdays: see QuietColumn.effect.
         smallest: the least lasting effect that would have been called drift.
@@ -166,6 +173,7 @@ class Found:
     """
 
     column: str
+    kind: str
     drifted: bool
     effect: float
     smallest: float
@@ -189,12 +197,12 @@ class Scores:
     jump: _Floats
 
 
-def calibrate(days: Sequence[int] | _Ints, columns: Sequence[DayCounts], alpha: float = _ALPHA) -> Quiet:
+def calibrate(days: Sequence[int] | _Ints, columns: Sequence[DayCounts | DayLevels], alpha: float = _ALPHA) -> Quiet:
     """What quiet days look like, from the counts of days; odd days among them are found and left out.
 
     Args:
         days: (d,) ordinals, ascending, each once.
-        columns: each with d rows of counts; those without a row on most days, or that never vary, are left out.
+        columns: each with d rows of counts; those without a row on most days are left out.
         alpha: share of quiet days that may alarm, by each statistic.
 
     Raises:
@@ -203,7 +211,7 @@ def calibrate(days: Sequence[int] | _Ints, columns: Sequence[DayCounts], alpha: 
     at = np.asarray(days, np.int64)
     if not len(at) or (np.diff(at) <= 0).any():
         raise Refused(f"A reference of {len(at)} days: give at least one, ascending, each once.")
-    if odd := [one.name for one in columns if len(one.counts) != len(at)]:
+    if odd := [one.name for one in columns if len(Places.of(one).rows) != len(at)]:
         raise Refused(f"Counts of {', '.join(odd)} are not of the {len(at)} days given.")
     named = [(one.name, Places.of(one)) for one in columns]
     named = [(name, place) for name, place in named if place.known.mean() >= _MOST and place.at.shape[1]]
@@ -222,7 +230,7 @@ def calibrate(days: Sequence[int] | _Ints, columns: Sequence[DayCounts], alpha: 
     return Quiet(*span, left_out, tau, tuple(limits), reference)
 
 
-def judge(quiet: Quiet, days: Sequence[int], columns: Sequence[DayCounts], floor: float = FLOOR) -> list[Found]:
+def judge(quiet: Quiet, days: Sequence[int], columns: Sequence[DayCounts | DayLevels], floor: float = FLOOR) -> list[Found]:
     """What the last of some days shows, a row a calibrated column, what drifted first.
 
     Args:
@@ -247,7 +255,7 @@ def judge(quiet: Quiet, days: Sequence[int], columns: Sequence[DayCounts], floor
         smallest = max(floor, column.effect(quiet.limits[0] * column.scales[0]))
         seen = bool(drifted[number]) and effect >= floor
         beyond = float(strength[-1, number]), float(before[number])
-        found.append(Found(column.name, seen, effect, smallest, *beyond, int(last.rows.sum())))
+        found.append(Found(column.name, column.kind, seen, effect, smallest, *beyond, int(last.rows.sum())))
     return sorted(found, key=lambda one: (not one.drifted, -one.effect))
 
 
@@ -280,7 +288,7 @@ def scored(at: _Ints, columns: Sequence[QuietColumn], places: Sequence[Places], 
         jumped.append(jumps(deviation / thin, column.phi, *column.errors))
     deviation = np.stack(deviations, axis=1)
     lasting = [means(np.stack(distances, axis=1), _DISTANCE)]
-    numbers = np.array([one.number for one in columns])  # categories have no sign
+    numbers = np.array([one.kind != "category" for one in columns])  # categories have no sign
     for which, days in enumerate(_DEVIATIONS, start=1):
         lasting.append(np.abs(means(deviation, days)) / np.array([one.scales[which] for one in columns]) * numbers)
     return Scores(deviation, tuple(lasting), np.stack(jumped, axis=1))
@@ -298,35 +306,33 @@ def _without_odd(at: _Ints, places: Sequence[Places]) -> NDArray[np.bool_]:
         if known.sum() < FEW:
             continue
         middle = np.median(distance[known])
-        spread = _MAD * np.median(np.abs(distance[known] - middle))
+        spread = max(_MAD * float(np.median(np.abs(distance[known] - middle))), _STEADY if place.kind == "level" else 0.0)
         if spread > _TINY:
             largest = np.fmax(largest, np.where(known, (distance - middle) / spread, 0.0))
     usual = float(np.median(largest))
-    return largest <= _ODD * usual if usual > 0 else np.ones(len(at), np.bool_)
+    odd = largest > max(_ODD * usual, np.quantile(largest, 1 - _ODD_MOST)) if usual > 0 else np.zeros(len(at), np.bool_)
+    return ~odd
 
 
 def _calibrated(at: _Ints, name: str, places: Places) -> QuietColumn | None:
-    """One column's quiet days; None where too few have rows, or they never differ."""
+    """One column's quiet days; None where too few have rows."""
     if places.known.sum() < FEW:
         return None
     weight = weights(places)
     distance, deviation = compared(places, own_centres(at, places), weight)
     fine = np.isfinite(distance)
-    scale = _rms(distance[fine])
-    if scale <= _TINY:
-        return None
+    scale = max(_rms(distance[fine]), _STEADY)
     steps = deviation[fine]
     phi = float(np.clip(_autocorrelation(steps, 1), 0.0, _MAX_PHI))
-    errors = (_rms(steps[1:] - phi * steps[:-1]) or scale, _rms(steps[2:] - phi**2 * steps[:-2]) or scale)
-    lasting = [_rms(means(steps[:, None], days)[days - 1 :]) or scale for days in _DEVIATIONS]
+    errors = (max(_rms(steps[1:] - phi * steps[:-1]), _STEADY), max(_rms(steps[2:] - phi**2 * steps[:-2]), _STEADY))
+    lasting = [max(_rms(means(steps[:, None], days)[days - 1 :]), _STEADY) for days in _DEVIATIONS]
     rows = float(np.median(places.rows[places.known]))
-    return QuietColumn(name, places.number, weight, centres(at, places), (scale, *lasting), rows, phi, errors)
+    return QuietColumn(name, places.kind, weight, centres(at, places), (scale, *lasting), rows, phi, errors)
 
 
 def _rms(values: _Floats) -> float:
-    """Root mean square; 0 for none, or for what is nothing but rounding."""
-    found = float(np.sqrt(np.mean(values**2))) if len(values) else 0.0
-    return found if found > _TINY else 0.0
+    """Root mean square; 0 for none."""
+    return float(np.sqrt(np.mean(values**2))) if len(values) else 0.0
 
 
 def _memory(deviation: _Floats) -> float:
@@ -356,4 +362,4 @@ def _column(row: Mapping[str, Any]) -> QuietColumn:
     weight = np.array(row["weights"], np.float64)
     centre = np.array(row["centres"], np.float64).reshape(7, -1)
     rest = (tuple(row["scales"]), row["rows"], row["phi"], tuple(row["errors"]))
-    return QuietColumn(row["column"], row["number"], weight, centre, *rest)
+    return QuietColumn(row["column"], row["compared"], weight, centre, *rest)

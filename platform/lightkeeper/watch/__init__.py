@@ -1,0 +1,1 @@
+"""What is noticed: tables, models and runs looked at, verdicts reached. It reads the lake, knows no Dagster, and trains nothing."""
