@@ -99,7 +99,7 @@ class QuietColumn:
         return (*lists, self.rows, self.phi, list(self.errors))
 
     def effect(self, distance: float) -> float:
-        """A distance for people: of a number as the shift of a normal in its sd, of categories the share of rows, else a ratio less 1."""
+        """A distance for people: of a number in sd of a normal, of categories a share of the rows, else a ratio less 1."""
         if self.kind in {"level", "total"}:
             return math.expm1(min(distance, _FARTHEST))
         return float(distance * (SD_OF_RANK if self.kind == "number" else 1.0))
