@@ -11,6 +11,8 @@ sales = lk.Landing(
     folder="sales",
     description="Every line of every invoice and credit note, one file a day, as it came.",
     owners=("team:sales",),
+    fresh_within="30h",
+    segments=("country",),
 )
 
 

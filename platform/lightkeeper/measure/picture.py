@@ -12,9 +12,11 @@ from itertools import groupby, pairwise
 
 from lightkeeper.errors import Refused
 
-__all__ = ["markdown", "trend"]
+__all__ = ["beside", "markdown", "trend"]
 
 _POINTS = 40
+_CELLS = 16  # that two windows are drawn in
+_GREY = "#999"
 _COLOUR = "#38d"  # contrast above 3 with white and with black
 _EDGE = 4  # pixels that the dot needs
 _LARGEST = 999  # pixels
@@ -49,6 +51,34 @@ def trend(values: Sequence[float | None], width: int = 240, height: int = 40) ->
         drawn = f'<path d="{line}" fill="none" stroke="{_COLOUR}" stroke-width="2" stroke-linecap="round"/>'
         drawn += f'<circle cx="{x}" cy="{y}" r="3" fill="{_COLOUR}"/>'
     return f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}">{drawn}</svg>'
+
+
+def beside(reference: Sequence[float], current: Sequence[float], width: int = 240, height: int = 40) -> str:
+    """Two windows counted in the same cells, as SVG: the reference as grey columns, the current one as a blue line of steps.
+
+    Args:
+        reference: counts of the reference.
+        current: of the current window, in the same cells; more than 16 cells are put together.
+        width: in pixels.
+        height: in pixels.
+    """
+    both = [_shares(one) for one in (reference, current)]
+    cells, top = len(both[0]), max((share for one in both for share in one), default=0.0) or 1.0
+    step = width / max(cells, 1)
+    tops = [[round(height - height * share / top) for share in one] for one in both]
+    at = [round(step * i) for i in range(cells + 1)]
+    columns = "".join(f"M{at[i]} {height}V{y}H{at[i + 1] - 1}V{height}" for i, y in enumerate(tops[0]))
+    steps = f"M0 {height}" + "".join(f"V{y}H{at[i + 1]}" for i, y in enumerate(tops[1]))
+    drawn = f'<path d="{columns}" fill="{_GREY}"/><path d="{steps}V{height}" fill="none" stroke="{_COLOUR}" stroke-width="2"/>'
+    return f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}">{drawn if cells else ""}</svg>'
+
+
+def _shares(counts: Sequence[float]) -> list[float]:
+    """The shares of at most 16 cells."""
+    cells = min(len(counts), _CELLS)
+    edges = [len(counts) * i // cells for i in range(cells + 1)] if cells else [0]
+    total = sum(counts) or 1.0
+    return [sum(counts[start:stop]) / total for start, stop in pairwise(edges)]
 
 
 def markdown(svg: str, alt: str) -> str:

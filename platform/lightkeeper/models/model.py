@@ -73,6 +73,7 @@ class Model:
         levels: of the intervals, such as 0.8; none for a binary target.
         season: days of the naive forecast's season.
         windows: how many stretches of the horizon's length are backtested for the intervals, the judged one included.
+        max_age_days: after which what the champion learnt is called old; None: never.
         owners: e-mail addresses or `team:name`, as Dagster takes them.
         description: what it is for, in a sentence.
 
@@ -95,6 +96,7 @@ class Model:
     levels: tuple[float, ...] = (0.8, 0.95)
     season: int = 7
     windows: int = 1
+    max_age_days: int | None = 91
     owners: tuple[str, ...] = ()
     description: str = ""
 
@@ -128,6 +130,8 @@ class Model:
             yield "it needs at least one feature and one key."
         if self.horizon is not None and not _at_least_one(self.horizon):
             yield f"horizon is {self.horizon!r}; it is a whole number of days, 1 at least, or None."
+        if self.max_age_days is not None and not _at_least_one(self.max_age_days):
+            yield f"max_age_days is {self.max_age_days!r}; it is a whole number of days, 1 at least, or None."
         yield from self._wrong_columns()
         yield from self._wrong_choices()
         yield from wrong_params(self.kind, self.params)

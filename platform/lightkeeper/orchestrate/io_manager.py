@@ -17,6 +17,7 @@ from lightkeeper.home import Home
 from lightkeeper.lake.sources import DeltaSource
 from lightkeeper.lake.table import Lake
 from lightkeeper.orchestrate.code import code_version, git_state, project_folder
+from lightkeeper.orchestrate.cost import peak_mb
 from lightkeeper.orchestrate.pins import RunPins
 from lightkeeper.orchestrate.shown import shown
 from lightkeeper.values import Input, LandedFile, Stamp, TableVersion
@@ -100,6 +101,7 @@ class LakeIOManager(dg.ConfigurableIOManager):
     home: str | None = None
     _pins: dict[str, RunPins] = PrivateAttr(default_factory=dict)
     _reads: dict[tuple[str, str], _Reads] = PrivateAttr(default_factory=dict)
+    _peaks: dict[tuple[str, str], float | None] = PrivateAttr(default_factory=dict)
 
     @property
     def lake(self) -> Lake:
@@ -147,12 +149,18 @@ class LakeIOManager(dg.ConfigurableIOManager):
                 base=before,
             )
         pins.record(made)
+        self._peaks[context.run_id, name] = peak_mb()
         unchanged = made.version == before or lake.commit(made).run_id != context.run_id
         context.add_output_metadata({**shown(lake, made, _definition(context), unchanged, inputs), **output.metadata})
 
     def base(self, context: dg.AssetExecutionContext, table: str) -> int:
         """The version that a write of this run to `table` stands on; -1 when the table did not exist."""
         return self._pins_of(context.run.run_id, context.instance).base(table)
+
+    def looked_at(self, context: dg.AssetCheckExecutionContext, table: str) -> tuple[int, bool, float | None]:
+        """What a check of this run looks at: the version (-1 without one), whether the run made it, and its peak memory in MB."""
+        pins = self._pins_of(context.run.run_id, context.instance)
+        return pins.base(table), pins.made(table), self._peaks.get((context.run.run_id, table))
 
     def read(self, context: dg.AssetExecutionContext, table: str) -> TableInput | None:
         """A table that the asset reads if it is there, at the version that the run reads; recorded as read. None without one."""

@@ -20,7 +20,7 @@ from lightkeeper.lake.ledger import Ledger
 from lightkeeper.lake.sources import read_folder
 from lightkeeper.lake.table import Lake
 from lightkeeper.orchestrate.io_manager import LakeIOManager, TableOutput
-from lightkeeper.orchestrate.shown import about
+from lightkeeper.orchestrate.shown import about, watched
 from lightkeeper.values import LandedFile
 
 __all__ = ["FOLDER", "Landing", "LandingFolder", "files_ledger", "landing_assets"]
@@ -46,6 +46,8 @@ class Landing:
         description: what the table is, for Dagster's UI.
         owners: e-mail addresses or `team:name`.
         max_bytes: a larger file is refused.
+        fresh_within: how long after its end a day may stay the newest, such as "26h"; None: what is usual is learnt.
+        segments: columns whose most frequent values are watched on their own.
         tags: for Dagster.
     """
 
@@ -55,6 +57,8 @@ class Landing:
     description: str = ""
     owners: tuple[str, ...] = ()
     max_bytes: int = 256 * 1024 * 1024
+    fresh_within: str | None = None
+    segments: tuple[str, ...] = ()
     tags: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -64,6 +68,7 @@ class Landing:
                 f"landing {self.name}: its contract has no column {' and '.join(missing)}: "
                 "add day = dy.Date() and row = dy.Int64()."
             )
+        watched(self.contract, self.fresh_within, self.segments)
 
     @property
     def rejected(self) -> str:
@@ -108,7 +113,10 @@ def landing_assets(landing: Landing, home: Home, first_day: date) -> dg.AssetsDe
     lines = dg.AssetSpec(
         landing.name,
         description=landing.description,
-        metadata={**about(landing.contract, by="day"), FOLDER: str(landing.place(home))},
+        metadata={
+            **about(landing.contract, by="day", fresh_within=landing.fresh_within, segments=landing.segments),
+            FOLDER: str(landing.place(home)),
+        },
         partitions_def=days,
         **shared,
     )

@@ -59,6 +59,10 @@ class RunPins:
             return made.version
         return self.start[table].version.version if table in self.start else -1
 
+    def made(self, table: str) -> bool:
+        """Whether this run committed the table, or found that it would have been the same."""
+        return self._made(table) is not None
+
     def record(self, made: TableVersion) -> None:
         """Note that this run committed `made`; it reads that version from now on."""
         target = self.folder / f"made-{made.table}"

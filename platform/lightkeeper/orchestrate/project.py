@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,14 @@ from lightkeeper.home import Home
 from lightkeeper.lake.landing import scan
 from lightkeeper.models.model import Model
 from lightkeeper.orchestrate.arrivals import arrivals_sensor
+from lightkeeper.orchestrate.checks import checks_of, plans
 from lightkeeper.orchestrate.forecast_assets import forecast_assets
 from lightkeeper.orchestrate.io_manager import LakeIOManager, table_name
 from lightkeeper.orchestrate.landing import Landing, LandingFolder, landing_assets
 from lightkeeper.orchestrate.model_assets import DECLARED, model_assets
 from lightkeeper.orchestrate.recompute import assert_known_ahead
+from lightkeeper.orchestrate.shown import FRESH
+from lightkeeper.watch.arrivals import span
 
 __all__ = ["declared_models", "definitions", "first_day", "project", "resources"]
 
@@ -42,7 +45,21 @@ def definitions(
     _check(models, tables)
     landed = [landing_assets(one, home, first_day(one, home)) for one in landings] if home else []
     made = [asset for model in models for asset in (*model_assets(model), *forecast_assets(model))]
-    return dg.Definitions(assets=[*landed, *tables, *made])
+    every = [_promised(one) for one in (*landed, *tables, *made)]
+    return dg.Definitions(assets=every, asset_checks=[checks_of(one) for one in plans(every, landings, models)])
+
+
+def _promised(asset: dg.AssetsDefinition) -> dg.AssetsDefinition:
+    """The asset with Dagster's own policy for its UI where a promise is declared; the platform acts on its verdicts alone."""
+
+    def told(spec: dg.AssetSpec) -> dg.AssetSpec:
+        within = spec.metadata.get(FRESH)
+        if within is None:
+            return spec
+        promise = span(str(getattr(within, "value", within))) + timedelta(days=1)  # counted from the end of the newest event day
+        return spec.replace_attributes(freshness_policy=dg.FreshnessPolicy.time_window(fail_window=promise))
+
+    return asset.map_asset_specs(told)
 
 
 def _check(models: Sequence[Model], tables: Sequence[dg.AssetsDefinition]) -> None:

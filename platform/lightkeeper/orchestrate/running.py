@@ -20,7 +20,20 @@ from lightkeeper.errors import BadDeclaration, LightkeeperError
 from lightkeeper.home import Home
 from lightkeeper.orchestrate.landing import FOLDER
 
-__all__ = ["DAGSTER_YAML", "Ran", "RunFailed", "beside", "folders", "landed", "load", "materialize", "others", "ready", "refreshed"]
+__all__ = [
+    "DAGSTER_YAML",
+    "Ran",
+    "RunFailed",
+    "beside",
+    "checked",
+    "folders",
+    "landed",
+    "load",
+    "materialize",
+    "others",
+    "ready",
+    "refreshed",
+]
 
 DAGSTER_YAML = """\
 telemetry: {enabled: false}
@@ -39,6 +52,7 @@ retention:
   sensor: {purge_after_days: {skipped: 7, failure: 30, success: -1}}
 """
 
+_QUIETLY = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 _START, _END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 
 
@@ -156,13 +170,25 @@ def materialize(
             asset_selection=sorted(keys),
             tags=tags,
             raise_on_error=False,
-            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            run_config=_QUIETLY,
         )
     if not result.success:
         if _was_interrupted(result):
             raise KeyboardInterrupt
         raise RunFailed(_why(result))
     return Ran(result.run_id, _versions(result))
+
+
+def checked(defs: dg.Definitions, instance: dg.DagsterInstance, keys: Iterable[dg.AssetCheckKey]) -> str:
+    """Look at what is there, in one run of this process that makes no table; the run's id. Raises RunFailed."""
+    job = defs.resolve_implicit_global_asset_job_def().get_subset(asset_selection=set(), asset_check_selection=set(keys))
+    with _cheap_events(Path(instance.root_directory)):
+        result = job.execute_in_process(instance=instance, raise_on_error=False, run_config=_QUIETLY)
+    if not result.success:
+        if _was_interrupted(result):
+            raise KeyboardInterrupt
+        raise RunFailed(_why(result))
+    return str(result.run_id)
 
 
 @contextmanager

@@ -8,24 +8,52 @@ from typing import Any
 import dagster as dg
 import dataframely as dy
 
+from lightkeeper.errors import BadDeclaration
 from lightkeeper.lake.table import Lake
 from lightkeeper.measure.contract import column_lineage, columns
 from lightkeeper.measure.picture import markdown, trend
 from lightkeeper.values import Input, TableVersion
+from lightkeeper.watch.arrivals import span
 
-__all__ = ["CONTRACT", "about", "picture", "shown"]
+__all__ = ["CONTRACT", "FRESH", "SEGMENTS", "about", "picture", "shown", "watched"]
 
 CONTRACT = "contract"  # metadata of an asset: where its contract can be imported, module:Class
+FRESH = "fresh within"  # metadata of an asset: the promise on its newest event day
+SEGMENTS = "segments"  # metadata of an asset: columns whose values are watched on their own
 _SCHEMA, _LINEAGE = "dagster/column_schema", "dagster/column_lineage"
 
 
-def about(contract: type[dy.Schema], by: str | None = None) -> dict[str, Any]:
-    """Definition metadata of an asset from its contract: columns, their lineage, its import path, the date column of the parts."""
+def about(
+    contract: type[dy.Schema], by: str | None = None, *, fresh_within: str | None = None, segments: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Definition metadata of an asset from its contract, and what its checks need to know.
+
+    Args:
+        contract: columns, their lineage, its import path.
+        by: the date column of the parts; a table with one is watched day by day.
+        fresh_within: how long after its end an event day may stay the newest, such as "26h" or "3d".
+        segments: columns whose most frequent values are watched on their own.
+
+    Raises BadDeclaration: the span cannot be read, or a segment is no column of the contract.
+    """
     found: dict[str, Any] = {_SCHEMA: _schema(contract), CONTRACT: f"{contract.__module__}:{contract.__qualname__}"}
     lineage = _lineage(contract)
     if lineage is not None:
         found[_LINEAGE] = lineage
-    return found if by is None else {**found, "partition_expr": by}
+    if by is not None:
+        found["partition_expr"] = by
+    return {**found, **watched(contract, fresh_within, segments)}
+
+
+def watched(contract: type[dy.Schema], fresh_within: str | None, segments: Sequence[str]) -> dict[str, Any]:
+    """What the checks need to know, as definition metadata. Raises BadDeclaration."""
+    if odd := [name for name in segments if name not in contract.column_names()]:
+        raise BadDeclaration(f"segments: {contract.__name__} has no column {', '.join(odd)}; it has {contract.column_names()}.")
+    found: dict[str, Any] = {}
+    if fresh_within is not None:
+        span(fresh_within)
+        found[FRESH] = fresh_within
+    return {**found, SEGMENTS: list(segments)} if segments else found
 
 
 def picture(values: Sequence[float | None], what: str = "") -> dg.MarkdownMetadataValue:

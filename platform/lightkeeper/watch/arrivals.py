@@ -1,0 +1,82 @@
+"""Whether a table is as new as promised, or as usual; and what its landing refused. By event time and the home's clock."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime, timedelta
+
+import polars as pl
+
+from lightkeeper.errors import BadDeclaration
+from lightkeeper.lake.ledger import Ledger
+from lightkeeper.lake.table import Lake
+from lightkeeper.measure.freshness import Usual, arrivals, fresh
+from lightkeeper.measure.rates import rate
+from lightkeeper.values import Verdict
+
+__all__ = ["contract", "freshness", "span"]
+
+_UNITS = {"h": "hours", "d": "days", "m": "minutes"}
+_PAST = 182  # days of rejected lines that tell what is usual
+
+
+def span(text: str) -> timedelta:
+    """`span("26h")`, `span("3d")`, `span("90m")`. Raises BadDeclaration for anything else."""
+    number, unit = text[:-1], text[-1:]
+    if unit not in _UNITS or not number.isascii() or not number.isdigit() or int(number) == 0:
+        raise BadDeclaration(f"{text!r} is no span of time: write 26h, 3d or 90m.")
+    return timedelta(**{_UNITS[unit]: int(number)})
+
+
+def freshness(newest: date | None, now: datetime, files: Ledger | None, asset: str, within: timedelta | None) -> Verdict:
+    """Whether the newest event day of a table is late: against a promise, else against when days usually arrive."""
+    usual = None if files is None else _usual(files, asset)
+    found = fresh(newest, now, usual, within)
+    return Verdict(
+        found.check, found.state, found.why, found.measured, found.limit, found.n,
+        kind="arrival" if found.bad else None, extra=found.extra,
+    )  # fmt: skip
+
+
+def _usual(files: Ledger, asset: str) -> Usual:
+    rows = files.rows((pl.col("asset") == asset) & (pl.col("state") == "landed") & pl.col("part").is_not_null())
+    return arrivals(rows.select(day="part", arrived="known_at"))
+
+
+def contract(lake: Lake, table: str, rejected: str, day: date, rows: Mapping[date, int]) -> list[Verdict]:
+    """Whether a day's lines broke a rule of the contract more often than such days do.
+
+    Args:
+        lake: where both tables stand.
+        table: the landed one.
+        rejected: where broken lines stand, with `day` and `rule`.
+        day: that is judged.
+        rows: of each day that landed.
+    """
+    if not lake.exists(rejected):
+        return [Verdict("contract", "unknown", f"{table} has landed nothing, so that nothing could break its contract.")]
+    since = day - timedelta(_PAST)
+    broken = lake.read(rejected).filter(pl.col("day").is_between(since, day)).select("day", pl.col("rule").str.split(",")).collect()
+    counts = broken.explode("rule").group_by("day", "rule").len()
+    each = {(one, rule): n for one, rule, n in counts.iter_rows()}
+    rejects = dict(broken.group_by("day").len().iter_rows())
+    days = [one for one in sorted(rows) if since <= one < day]
+    totals = {one: rows.get(one, 0) + rejects.get(one, 0) for one in (*days, day)}
+    rules = sorted({rule for _, rule in each})
+    found = [
+        rate("contract", rule, [(each.get((one, rule), 0), totals[one]) for one in days], each.get((day, rule), 0), totals[day])
+        for rule in rules
+    ]
+    return _worst(found, len(rules), totals[day])
+
+
+def _worst(found: Sequence[Verdict], rules: int, lines: int) -> list[Verdict]:
+    bad = [one for one in found if one.bad]
+    if bad:
+        return bad
+    if not found:
+        return [Verdict("contract", "passed", f"All {lines:,} lines keep the contract, as all before them did.", 0.0, n=lines)]
+    young = [one for one in found if one.state != "passed"]
+    nearest = young[0] if young else max(found, key=lambda one: (one.measured or 0.0) / (one.limit or 1.0))
+    why = f"{rules} rules were broken now or before. Nearest to its limit is {nearest.column}: {nearest.why}"
+    return [Verdict("contract", nearest.state, why, nearest.measured, nearest.limit, nearest.n, extra=nearest.extra)]

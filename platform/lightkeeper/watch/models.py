@@ -1,0 +1,118 @@
+"""A model looked at: its age, its forecasts beside what came true, series that left their interval. It trains nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from typing import cast
+
+import polars as pl
+
+from lightkeeper.lake.table import Lake
+from lightkeeper.lake.verdicts import Judged
+from lightkeeper.measure.anomaly import WINDOWS, anomalies
+from lightkeeper.measure.decay import accuracy, covers
+from lightkeeper.measure.freshness import model_age
+from lightkeeper.measure.intervals import Settings, calibrate
+from lightkeeper.models.decisions import decisions, standing
+from lightkeeper.models.forecasting import Server, calibration, server
+from lightkeeper.models.model import Model
+from lightkeeper.models.outcomes import level_name
+from lightkeeper.values import TableVersion, Verdict
+
+__all__ = ["Looked", "age", "checks_of_outcomes", "look"]
+
+_MATURED = 28  # days of outcomes that accuracy and coverage look at
+_BAND = 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """The verdicts on the outcomes, and the series that were tested for anomalies, the oddest first."""
+
+    judged: Judged
+    series: pl.DataFrame = field(repr=False)
+
+
+def checks_of_outcomes(model: Model) -> tuple[str, ...]:
+    """The checks on a model's outcomes."""
+    levels = () if model.kind == "binary" else model.levels
+    banded = ("anomalies",) if _BAND in levels and model.horizon and model.keys else ()
+    return ("accuracy", *(f"coverage_{level_name(one)}" for one in levels), *banded)
+
+
+def age(lake: Lake, model: Model, version: TableVersion, run_id: str | None = None) -> Judged:
+    """How old is what the champion learnt, and how many matured days it has not learnt from."""
+    who = _server(lake, model)
+    now = lake.clock()
+    if who.trained is None:
+        why = f"{who.name} serves: the naive forecast learns each day anew and has no age."
+        found = [Verdict(check, "passed", why, 0.0) for check in ("age", "unlearnt")]
+    else:
+        last = lake.read(model.table).filter(pl.col(model.target).is_not_null()).select(pl.col(model.time).max()).collect().item()
+        found = model_age(who.trained.last_day, last or who.trained.last_day, now, model.max_age_days)
+    return Judged(f"{model.name}_champion", version, now.date() - timedelta(1), run_id=run_id, verdicts=tuple(found))
+
+
+def look(lake: Lake, model: Model, version: TableVersion, run_id: str | None = None) -> Looked:
+    """Accuracy, coverage and anomalies of what has matured, by the newest forecast of each series and day."""
+    who = _server(lake, model)
+    table = lake.read(model.table)
+    outcomes = lake.read(version.table, version).filter(pl.col(model.time) < lake.clock().date()).collect()
+    last = cast("date | None", outcomes[model.time].max())
+    known = table.filter(pl.col(model.target).is_not_null()).collect()
+    if last is None or known.is_empty():
+        why = f"{version} has no outcome yet: no forecast has matured."
+        nothing = tuple(Verdict(check, "learning", why) for check in checks_of_outcomes(model))
+        return Looked(Judged(version.table, version, run_id=run_id, verdicts=nothing), pl.DataFrame())
+    recent = outcomes.filter(pl.col(model.time) > last - timedelta(_MATURED))
+    mine = recent.filter(pl.col("model_version") == who.name)
+    past = calibration(model, who, table, known).filter(pl.col(model.time) <= _learnt(who, last))
+    levels = () if model.kind == "binary" else model.levels
+    found = [accuracy(_losses(model, mine), _losses(model, past)), *(_covered(model, mine, level) for level in levels)]
+    series = pl.DataFrame()
+    if "anomalies" in checks_of_outcomes(model):
+        series, verdict = _anomalies(model, recent, past, last)
+        found.append(verdict)
+    return Looked(Judged(version.table, version, last, run_id=run_id, verdicts=tuple(found)), series)
+
+
+def _server(lake: Lake, model: Model) -> Server:
+    versions = lake.read(model.model_table) if lake.exists(model.model_table) else None
+    return server(model.name, versions, standing(decisions(lake, model.name), model.name))
+
+
+def _learnt(who: Server, last: date) -> date:
+    """Up to when a server's own past is its backtest; of the naive forecast, up to before the days that are judged."""
+    return last - timedelta(max(WINDOWS)) if who.trained is None else min(who.trained.last_day, last - timedelta(max(WINDOWS)))
+
+
+def _losses(model: Model, rows: pl.DataFrame) -> pl.DataFrame:
+    """The mean absolute error of each day."""
+    known = rows.filter(pl.col("actual").is_not_null() & pl.col("forecast").is_not_null())
+    loss = (pl.col("actual") - pl.col("forecast")).abs().mean().alias("loss")
+    return known.group_by(pl.col(model.time).alias("day")).agg(loss).sort("day")
+
+
+def _covered(model: Model, rows: pl.DataFrame, level: float) -> Verdict:
+    name, inside = f"coverage_{level_name(level)}", pl.col(f"inside_{level_name(level)}")
+    counts = rows.filter(inside.is_not_null()).group_by(pl.col(model.time).alias("day"))
+    found = covers(counts.agg(pl.len().alias("n").cast(pl.Int64), inside.sum().alias("inside").cast(pl.Int64)).sort("day"), level)
+    return Verdict(name, found.state, found.why, found.measured, found.limit, found.n, extra=found.extra)
+
+
+def _anomalies(model: Model, rows: pl.DataFrame, past: pl.DataFrame, last: date) -> tuple[pl.DataFrame, Verdict]:
+    """Series whose last outcomes lie beyond what the champion's own past allows."""
+    low, high = (f"{side}_{level_name(_BAND)}" for side in ("low", "high"))
+    named = [*(pl.col(key) for key in model.keys), pl.col(model.time).alias("day"), pl.col("actual", "forecast")]
+    days = rows.filter(pl.col(model.time) > last - timedelta(2 * max(WINDOWS)))
+    nearest = days.sort("days_ahead").unique([*model.keys, model.time], keep="first", maintain_order=True)
+    now = nearest.select(*named, width=(pl.col(high) - pl.col(low)) / 2)
+    held = past if model.time == "day" else past.rename({model.time: "day"})
+    how = calibrate(held, model.keys, (_BAND,), Settings(floor_at=0.0 if model.kind == "count" else None))
+    banded = how.bands(held).select(*model.keys, "day", "days_ahead", "actual", "forecast", width=(pl.col(high) - pl.col(low)) / 2)
+    then = banded.sort("days_ahead").unique([*model.keys, "day"], keep="first", maintain_order=True).drop("days_ahead")
+    texts = [pl.col(key).cast(pl.String) for key in model.keys]
+    wide = pl.col("width") > 0
+    now, then = now.filter(wide).with_columns(texts), then.filter(wide).with_columns(texts)
+    return anomalies(now, then.filter(pl.col("day") < now["day"].min()) if now.height else then, model.keys)
