@@ -25,6 +25,7 @@ __all__ = ["Counted", "Counts", "Numbers", "Words", "column_of", "columns_of", "
 _Floats = NDArray[np.float64]
 _Ints = NDArray[np.int64]
 _BLOCK = 65_536
+_WIDE = (pl.Int128, pl.UInt128)  # NumPy has none of these
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +153,8 @@ def _of_series(series: pl.Series) -> Numbers | Words | Counted:
     nulls = series.null_count()
     if dtype.is_numeric():
         values = series.drop_nulls() if nulls else series
-        values = values if dtype.is_integer() or dtype.is_float() else values.cast(pl.Float64)
+        plain = (dtype.is_integer() or dtype.is_float()) and dtype not in _WIDE
+        values = values if plain else values.cast(pl.Float64)
         return Numbers(kind, [chunk.to_numpy() for chunk in values.get_chunks()], nulls)
     if dtype == pl.Boolean or isinstance(dtype, pl.String | pl.Categorical | pl.Enum):
         found = (series.drop_nulls() if nulls else series).value_counts()
@@ -176,12 +178,14 @@ def _of_file(path: str | Path, name: str) -> Numbers | Words | Counted:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    with pq.ParquetFile(path, read_dictionary=[name]) as file:
+    with pq.ParquetFile(path) as file:
+        metadata, schema = file.metadata, file.schema_arrow
+    kind = pl.DataFrame(schema.empty_table().select([name])).schema[name]
+    texts = isinstance(kind, pl.String | pl.Categorical | pl.Enum)
+    with pq.ParquetFile(path, metadata=metadata, read_dictionary=[name] if texts else None) as file:
         column = file.read([name], use_threads=False).column(0)
-    if pa.types.is_dictionary(column.type):
-        found = _of_codes(column)
-        if found is not None:
-            return found
+    if texts and pa.types.is_dictionary(column.type):
+        return _of_codes(column, type_text(kind))
     dtype = column.type
     if (pa.types.is_integer(dtype) or pa.types.is_floating(dtype)) and column.null_count == 0:
         chunks = [chunk.to_numpy(zero_copy_only=True) for chunk in column.chunks]
@@ -189,12 +193,8 @@ def _of_file(path: str | Path, name: str) -> Numbers | Words | Counted:
     return _of_series(pl.Series(column))
 
 
-def _of_codes(column: Any) -> Words | None:
-    """Texts by the codes of their dictionaries, of which each chunk has one; None for other values."""
-    import pyarrow as pa
-
-    if not (pa.types.is_string(column.type.value_type) or pa.types.is_large_string(column.type.value_type)):
-        return None
+def _of_codes(column: Any, kind: str) -> Words:
+    """Texts by the codes of their dictionaries, of which each chunk has one."""
     counts: dict[str, int] = {}
     for chunk in column.chunks:
         codes = chunk.indices.drop_null() if chunk.null_count else chunk.indices
@@ -202,4 +202,4 @@ def _of_codes(column: Any) -> Words | None:
         for value, n in zip(chunk.dictionary.to_pylist(), rows.tolist(), strict=True):
             if n:
                 counts[value] = counts.get(value, 0) + n
-    return Words("String", counts, column.null_count)
+    return Words(kind, counts, column.null_count)
