@@ -129,6 +129,8 @@ def _unjudged(pair: _Pair) -> str | None:
         return f"{pair.name} is {reference.type}: only its nulls are counted."
     if reference.cells != current.cells:
         return f"{pair.name} was counted in other cells than the reference: make its profile with like=reference."
+    if pair.number and reference.n and not len(reference.cells.uppers):
+        return f"{pair.name} has no finite value in the reference: there is nothing to compare with."
     for what, one in (("reference", reference), ("current window", current)):
         if one.n < _LEAST:
             return f"{pair.name} has {one.n} values of {one.rows} rows in the {what}; at least {_LEAST} are needed."
@@ -155,13 +157,15 @@ def _compared(pair: _Pair, floor: float) -> dict[str, object]:
 
 
 def _exactly(row: dict[str, object], reference: Source | Profile, current: Source | Profile) -> dict[str, object]:
-    """Distances of a number from its values; infinite ones are left out."""
+    """Distances of a number from its values; infinite ones are left out, and with no other the counted distances stay."""
     if row["kind"] != "number" or row.get("p") is None:
         return {}
     frames = [one if not isinstance(one, pl.LazyFrame) else one.collect() for one in (reference, current)]
     columns = [column_of(one, str(row["column"])) for one in frames if not isinstance(one, Profile)]
     a, b = (one.whole() for one in columns if isinstance(one, Numbers))
     a, b = a[np.isfinite(a)], b[np.isfinite(b)]
+    if not len(a) or not len(b):
+        return {}
     return {"ks": distance.exact_ks(a, b), "wasserstein": distance.exact_wasserstein(a, b)}
 
 
