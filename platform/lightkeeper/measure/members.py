@@ -58,7 +58,8 @@ def members_of(rows: pl.DataFrame, numbers: Sequence[str]) -> dict[str, Members]
 
 def level_of(rows: pl.DataFrame, members: Members) -> tuple[float | None, int]:
     """The level of some rows, a logarithm, and the rows that it stands on; None without any."""
-    values = rows.filter(pl.col(members.column) > 0).select(members.member, pl.col(members.column).cast(pl.Float64))
+    value = pl.col(members.column).cast(pl.Float64)
+    values = rows.filter((value > 0) & value.is_finite()).select(members.member, value)  # NaN is above 0 as well
     both = values.join(members.medians, on=members.member)
     level = both.select((pl.col(members.column) / pl.col("usual")).log().median()).item()
     return (None, 0) if level is None else (float(level), both.height)
