@@ -150,6 +150,8 @@ def _sample_record(home: Home) -> tuple[str, int, date]:
     record = home.record
     if record.sample_size is None or record.shift_weeks is None or record.first_day is None:
         raise Refused(f"{home.root} holds one's own data, no sample: put files into {home.landing} instead.")
+    if record.sample_size not in SAMPLE.sizes:
+        raise Refused(f"{home.root} holds a {record.sample_size}, not the sample: make another home for the sample.")
     return record.sample_size, record.shift_weeks, record.first_day
 
 

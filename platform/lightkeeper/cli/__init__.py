@@ -82,7 +82,7 @@ def __getattr__(name: str) -> object:
 def _build() -> typer.Typer:
     import typer
 
-    from lightkeeper.cli import doctor, model, running, table
+    from lightkeeper.cli import check, doctor, model, running, scenario, table
     from lightkeeper.cli.options import EPILOG, options
 
     app = typer.Typer(
@@ -97,6 +97,8 @@ def _build() -> typer.Typer:
     running.register(app)
     table.register(app)
     model.register(app)
+    check.register(app)
+    scenario.register(app)
     doctor.register(app)
     return app
 

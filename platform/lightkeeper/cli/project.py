@@ -5,14 +5,17 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from lightkeeper.errors import BadDeclaration, Refused
 from lightkeeper.home import Home, HomeRecord, settings
+
+if TYPE_CHECKING:
+    from lightkeeper.orchestrate.scenario import Scenario
 
 __all__ = ["Project", "Sample"]
 
@@ -77,10 +80,23 @@ class Project:
         named = (settings(self.folder) or {}).get("sample")
         if not named:
             raise BadDeclaration(f"{self.folder} registers no sample: build without one, lightkeeper build --sample none.")
-        module, _, name = str(named).partition(":")
+        return cast("Sample", self._registered(str(named)))
+
+    @property
+    def scenarios(self) -> Mapping[str, Scenario]:
+        """The registered scenarios, by name. Raises BadDeclaration when there are none."""
+        named = (settings(self.folder) or {}).get("scenarios")
+        if not named:
+            raise BadDeclaration(
+                f'{self.folder} registers no scenarios: write scenarios = "module:SCENARIOS" under [tool.lightkeeper].'
+            )
+        return {one.name: one for one in cast("Iterable[Scenario]", self._registered(str(named)))}
+
+    def _registered(self, named: str) -> object:
+        module, _, name = named.partition(":")
         if str(self.folder) not in sys.path:
             sys.path.insert(0, str(self.folder))
-        return cast("Sample", getattr(importlib.import_module(module), name))
+        return getattr(importlib.import_module(module), name)
 
     def home(self, given: Path | None) -> Home:
         """The home that is meant: --home, else LIGHTKEEPER_HOME, else `.lightkeeper` in the project."""

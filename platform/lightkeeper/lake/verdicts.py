@@ -1,6 +1,6 @@
-"""What checks found, kept: the verdicts, the states that hold now, the profiles and references that they stand on, the runs.
+"""What checks found, kept: the verdicts, the states that hold now, the profiles and references that they stand on.
 
-Owns five event tables and what may be asked of them. How something is judged stands in `measure`; when, in `orchestrate`.
+Owns four event tables and what may be asked of them. How something is judged stands in `measure`; when, in `orchestrate`.
 
 `verdicts` is never changed. `states` has one row an asset and check, so that a sensor reads in one small file what holds now;
 a verdict on an older table version, or an older day, than the state's own does not move it.
@@ -24,14 +24,12 @@ from lightkeeper.values import TableVersion, Verdict
 
 __all__ = [
     "REFERENCE",
-    "RUN",
     "STATE",
     "VERDICT",
     "Judged",
     "profiles",
     "record",
     "references",
-    "runs",
     "states",
     "verdicts",
 ]
@@ -61,11 +59,6 @@ REFERENCE: dict[str, pl.DataType] = {
     "asset": pl.String(), "reference": pl.Int64(), "version": pl.Int64(), "known_at": _UTC, "why": pl.String(),
     "segment": pl.String(), **PROFILE, **{name: dtype for name, dtype in QUIET.items() if name not in {"column", "rows"}},
     "usual_rows": pl.Float64(), "member": pl.String(), "members": pl.List(pl.String()), "usual": pl.List(pl.Float64()),
-}  # fmt: skip
-
-RUN: dict[str, pl.DataType] = {
-    "asset": pl.String(), "run_id": pl.String(), "version": pl.Int64(), "known_at": _UTC, "seconds": pl.Float64(),
-    "peak_mb": pl.Float64(), "rows": pl.Int64(),
 }  # fmt: skip
 
 _WORST = {"failed": 0, "drifted": 1, "unknown": 2, "learning": 3, "passed": 4}
@@ -112,11 +105,6 @@ def profiles(lake: Lake) -> Ledger:
 def references(lake: Lake) -> Ledger:
     """One row an asset, drawing and column: the cells that values are counted in, and what quiet days look like."""
     return Ledger(lake.store, "references", REFERENCE)
-
-
-def runs(lake: Lake) -> Ledger:
-    """One row an asset and run that succeeded: how long, how much memory, how many rows."""
-    return Ledger(lake.store, "runs", RUN)
 
 
 def record(lake: Lake, judged: Sequence[Judged]) -> None:

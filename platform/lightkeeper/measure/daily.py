@@ -53,6 +53,7 @@ _ALPHA = 0.01  # of a day, for each of the statistics
 _DISTANCE, _DEVIATIONS = 3, (3, 6)  # days that are taken together
 _LAGS = 14
 _ODD = 2.2  # x the median day's largest robust z: an odd day is no reference
+_USUAL = 2.0  # the least largest z of a median day: of a single column it is about 0
 _ODD_MOST = 0.1  # share of the days that may be odd
 _MARGIN, _MEMORY = 1.05, 8.5
 _MAD = 1.4826
@@ -309,9 +310,9 @@ def _without_odd(at: _Ints, places: Sequence[Places]) -> NDArray[np.bool_]:
         spread = max(_MAD * float(np.median(np.abs(distance[known] - middle))), _STEADY if place.kind == "level" else 0.0)
         if spread > _TINY:
             largest = np.fmax(largest, np.where(known, (distance - middle) / spread, 0.0))
-    usual = float(np.median(largest))
-    odd = largest > max(_ODD * usual, np.quantile(largest, 1 - _ODD_MOST)) if usual > 0 else np.zeros(len(at), np.bool_)
-    return ~odd
+    usual = max(float(np.median(largest)), _USUAL)
+    fit: NDArray[np.bool_] = largest <= max(_ODD * usual, np.quantile(largest, 1 - _ODD_MOST))
+    return fit
 
 
 def _calibrated(at: _Ints, name: str, places: Places) -> QuietColumn | None:
@@ -355,7 +356,7 @@ def _largest(values: _Floats, alpha: float) -> float:
     if not len(maxima):
         return math.inf
     k = max(1, math.floor(alpha * (len(maxima) + 1)))
-    return float(np.sort(maxima)[-k]) or math.inf
+    return max(float(np.sort(maxima)[-k]), 1.0)  # in scales: columns that never move have a limit as well
 
 
 def _column(row: Mapping[str, Any]) -> QuietColumn:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import dagster as dg
 
 __all__ = ["Scenario", "ScenarioDay", "Script", "Settings", "Truth"]
 
@@ -42,7 +46,7 @@ class Truth:
     """What happens, as nobody in the platform is told.
 
     Attributes:
-        kind: arrival, instrument, population, concept, season; None where nothing should be noticed.
+        kind: arrival, instrument, population, concept, duplicates, poison, slow; None where nothing should be noticed.
         starts, ends: the abnormal days, half-open; None where there is none, or no end.
         table: that shows it first; None where nothing does.
         columns: of the table that move.
@@ -76,6 +80,7 @@ class Scenario:
         unit: of `magnitude`.
         default: its magnitude.
         script: makes the days; the same settings make the same bytes.
+        tables: assets that only this scenario has, made for its script.
     """
 
     name: str
@@ -83,3 +88,4 @@ class Scenario:
     unit: str
     default: float
     script: Callable[[Settings], Script]
+    tables: Callable[[Script], Sequence[dg.AssetsDefinition]] | None = None

@@ -24,6 +24,7 @@ __all__ = ["Looked", "age", "checks_of_outcomes", "look"]
 
 _MATURED = 28  # days of outcomes that accuracy and coverage look at
 _BAND = 0.8
+_LEAST_WIDTH = 0.25  # of the median width: the band of a series that hardly moves is no measure
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +114,7 @@ def _anomalies(model: Model, rows: pl.DataFrame, past: pl.DataFrame, last: date)
     banded = how.bands(held).select(*model.keys, "day", "days_ahead", "actual", "forecast", width=(pl.col(high) - pl.col(low)) / 2)
     then = banded.sort("days_ahead").unique([*model.keys, "day"], keep="first", maintain_order=True).drop("days_ahead")
     texts = [pl.col(key).cast(pl.String) for key in model.keys]
-    wide = pl.col("width") > 0
-    now, then = now.filter(wide).with_columns(texts), then.filter(wide).with_columns(texts)
+    least = _LEAST_WIDTH * float(str(then["width"].median() or 0.0))
+    wide = pl.max_horizontal("width", pl.lit(least or 1.0))
+    now, then = (rows.filter(pl.col("width").is_not_null()).with_columns(*texts, width=wide) for rows in (now, then))
     return anomalies(now, then.filter(pl.col("day") < now["day"].min()) if now.height else then, model.keys)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 
 from lightkeeper.lake.table import Lake
-from lightkeeper.lake.verdicts import Judged, runs
+from lightkeeper.lake.verdicts import Judged, verdicts
 from lightkeeper.measure.norms import run_time
 from lightkeeper.values import TableVersion
 
@@ -34,17 +34,18 @@ class Cost:
 
 
 def look(lake: Lake, asset: str, version: TableVersion, run_id: str, cost: Cost) -> Judged:
-    """Judge what a run took against those before it, and keep it for the next ones; a run is kept once."""
-    ledger = runs(lake)
-    past = ledger.rows(pl.col("asset") == asset)
+    """Judge what a run took against those before it; its verdicts, once they are recorded, are the norm's next ones."""
     seconds = max(cost.seconds, _LEAST)
-    history = past.filter(pl.col("run_id") != run_id).tail(_LAST)
-    found = run_time(history.select("seconds", "peak_mb", "rows"), seconds, cost.peak_mb, cost.rows or None)
-    if run_id not in past["run_id"]:
-        ledger.add([
-            {
-                "asset": asset, "run_id": run_id, "version": version.version, "known_at": lake.clock(), "seconds": seconds,
-                "peak_mb": cost.peak_mb, "rows": cost.rows or None,
-            }
-        ])  # fmt: skip
+    found = run_time(_past(lake, asset, run_id), seconds, cost.peak_mb, cost.rows or None)
+    found = [replace(one, extra={**one.extra, "rows": cost.rows}) if one.check == "run_time" else one for one in found]
     return Judged(asset, version, run_id=run_id, verdicts=tuple(found))
+
+
+def _past(lake: Lake, asset: str, run_id: str) -> pl.DataFrame:
+    """`seconds`, `peak_mb`, `rows` of the last runs of an asset, from their verdicts."""
+    mine = (pl.col("asset") == asset) & pl.col("check").is_in(["run_time", "peak_memory"]) & (pl.col("run_id") != run_id)
+    held = verdicts(lake).rows(mine & pl.col("measured").is_not_null())
+    seconds = held.filter(pl.col("check") == "run_time").unique("run_id", keep="last", maintain_order=True).tail(_LAST)
+    rows = pl.col("extra").str.json_path_match("$.rows").cast(pl.Int64, strict=False).alias("rows")
+    peaks = held.filter(pl.col("check") == "peak_memory").unique("run_id", keep="last").select("run_id", peak_mb="measured")
+    return seconds.select("run_id", rows, seconds="measured").join(peaks, on="run_id", how="left", maintain_order="left")

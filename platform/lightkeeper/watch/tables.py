@@ -2,7 +2,7 @@
 
 Owns which days are judged against which reference. The statistics stand in `measure`, what is kept in `kept`.
 
-A reference is drawn from the days before those that are judged first. While it is worth too little it grows with each day;
+A reference is drawn from the days before those that are judged first. While it is worth too little it grows week by week;
 then it stands, until a model that learns from the table is promoted, or until twice as many days are known.
 """
 
@@ -43,11 +43,13 @@ Effects = Mapping[str, tuple[str, float]]  # column -> unit and mean |contributi
 
 HELD = 7  # days that the first reference leaves to be judged
 ENOUGH = 28  # days from which so many are left
+GROWN = 7  # days by which a young reference grows
 MOST = 31  # days that are judged at once
 _BEFORE = 28  # reference days that a shift is explained with
 _OF_SEGMENT = 30  # rows that a day of a segment usually has
 _SEGMENTS = 4
 _TWICE = 2
+_FLOOR, _FEW_ROWS = 0.005, 2.5  # a share, and rows: so few new or extreme values come by themselves
 LASTING = 0.2  # share by which rows a day must differ for long
 
 
@@ -147,7 +149,7 @@ def _first(looking: _Look, days: Sequence[date], before: Reference | None) -> Lo
     rows = looking.frame.filter(pl.col(looking.watched.by) <= days[-1]).collect()
     by = pl.col(looking.watched.by)
     past = rows.filter(by <= drawn[-1]).sort(looking.watched.by, maintain_order=True)
-    cells = Profile.of(past, columns=_columns(looking.watched, rows))
+    cells = _cells(looking.watched, past, drawn)
     numbers = [name for name, one in cells.columns.items() if one.cells.kind == "number"]
     reference = Reference(
         number=1 if before is None else before.number + 1, version=looking.version.version, cells=cells,
@@ -175,7 +177,7 @@ def _again(looking: _Look, days: Sequence[date], reference: Reference) -> Looked
         known = known_days(looking.lake, looking.watched.table, reference.number)
     wanted = [day for day in changed if day > reference.quiet.end][-MOST:] or list(days[-1:])
     grown = [day for day in days if day < wanted[0]]
-    if not reference.quiet.ready and len(grown) > reference.quiet.days + len(reference.quiet.left_out):
+    if not reference.quiet.ready and len(grown) >= reference.quiet.days + len(reference.quiet.left_out) + GROWN:
         grown_to = replace(reference, version=looking.version.version, known_at=looking.lake.clock(), why="it grew by days")
         reference = _calibrated(grown_to, known.upto(grown[-1]))
         references(looking.lake).add(reference_rows(looking.watched.table, reference))
@@ -194,7 +196,27 @@ def _changed(looking: _Look, known: Days, days: Sequence[date]) -> list[date]:
 def _columns(watched: Watched, rows: pl.DataFrame) -> list[str]:
     if watched.columns:
         return [name for name in watched.columns if name in rows.columns]
-    return [name for name, dtype in rows.schema.items() if not dtype.is_temporal() and name not in {"row", "file"}]
+    names = [name for name, dtype in rows.schema.items() if not dtype.is_temporal() and name not in {"row", "file"}]
+    of_days = rows.group_by(watched.by).agg(pl.col(names).n_unique()).select(pl.col(names).max())
+    whole = rows.select(pl.col(names).n_unique())
+    return [name for name in names if of_days[name][0] != 1 or whole[name][0] == 1]  # what a whole day shares tells the day
+
+
+def _cells(watched: Watched, past: pl.DataFrame, drawn: Sequence[date]) -> Profile:
+    """The cells of a reference; values that its last third brought are called new, so that it tells how usual new ones are."""
+    cells = Profile.of(past, columns=_columns(watched, past))
+    early = past.filter(pl.col(watched.by) <= drawn[_earlier(len(drawn)) - 1])
+    seen = Profile.of(early, columns=[name for name, one in cells.columns.items() if one.cells.kind == "category"])
+    columns = {
+        name: replace(one, cells=replace(one.cells, known=seen.columns[name].cells.known)) if name in seen.columns else one
+        for name, one in cells.columns.items()
+    }
+    return Profile(cells.rows, columns)
+
+
+def _earlier(days: int) -> int:
+    """How many of the reference's days say which values are known."""
+    return days if days < ENOUGH else 2 * days // 3
 
 
 def _unrepeated(watched: Watched, rows: pl.DataFrame) -> list[str] | None:
@@ -284,8 +306,11 @@ def _rates(reference: Reference, past: Days, known: Days, day: date) -> list[Ver
         history, now = past.of(name), known.of(name).filter(pl.col("day") == day)
         for check, expression in _counts_of(like):
             pairs = [tuple(pair) for pair in history.select(expression, "rows").iter_rows()]
+            if check == "categories" and len(pairs) >= ENOUGH:
+                pairs = pairs[_earlier(len(pairs)) :]
             k, n = now.select(expression, "rows").row(0) if now.height else (0, 0)
-            made[check].append(rate(check, name, pairs, k, n))
+            floor = _FLOOR if check == "nulls" or not n else min(max(_FLOOR, _FEW_ROWS / n), 0.5)
+            made[check].append(rate(check, name, pairs, k, n, floor))
     return [one for check, found in made.items() for one in _told(check, found)]
 
 

@@ -1,0 +1,182 @@
+"""`lightkeeper check`: look at tables and models now, and what was found before."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lightkeeper.cli.options import EPILOG, HomeOption, JsonOption, open_lake
+from lightkeeper.cli.project import Project
+from lightkeeper.cli.show import Column, dim, grid, moment, print_json, print_text, records, text, width
+from lightkeeper.errors import Refused
+
+if TYPE_CHECKING:
+    from polars import DataFrame
+    from rich.console import RenderableType
+
+    from lightkeeper.lake.table import Lake
+
+__all__ = ["history", "register", "run"]
+
+_BAD = ("failed", "drifted")
+_COLOURS = {"failed": "bold red", "drifted": "bold yellow", "learning": "cyan", "unknown": "magenta", "passed": "green"}
+_WIDEST = 10_000  # characters of a line where there is no terminal
+_COSTS = ("run_time", "peak_memory", "rows_per_second")
+
+NameArgument = Annotated[str | None, typer.Argument(metavar="[TABLE|MODEL]", help="A table, an asset or a model; all without.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the group `check` to the command."""
+    group = typer.Typer(no_args_is_help=True)
+    group.command("run", epilog=EPILOG)(run)
+    group.command("history", epilog=EPILOG)(history)
+    app.add_typer(group, name="check", help="Checks: look at tables and models now, and what was found before.", epilog=EPILOG)
+
+
+def run(
+    name: NameArgument = None,
+    *,
+    explain: Annotated[bool, typer.Option("--explain", help="Each column, with its sentence and the kind of its shift.")] = False,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Look at the newest versions and judge them: a run that makes no table. Exit code 1 when a check fails or drifts."""
+    from lightkeeper.lake.verdicts import states, verdicts
+    from lightkeeper.orchestrate.io_manager import table_name
+    from lightkeeper.orchestrate.running import checked, load, ready
+
+    project = Project.find(Path.cwd())
+    place = project.home(home)
+    _ = place.record  # says that there is no home, and how to make one
+    instance = ready(place)
+    defs = load(project.folder, project.module)
+    lake = open_lake(place.root)
+    every = sorted(key for key in defs.resolve_asset_graph().asset_check_keys if key.name != "every_file_was_read")
+    there = {table_name(key.asset_key) for key in every if lake.exists(table_name(key.asset_key))}
+    wanted = _meant(lake, name, there)
+    found = checked(defs, instance, [key for key in every if table_name(key.asset_key) in wanted])
+    held = states(lake).rows()
+    held = held.filter(held["asset"].is_in(sorted(wanted)))
+    rows = verdicts(lake).rows()
+    rows = rows.filter(rows["run_id"] == found)
+    if as_json:
+        print_json({"run_id": found, "states": records(held), "verdicts": records(rows)})
+    else:
+        print_text(*(_explained(rows) if explain else _told(held)))
+    if held["state"].is_in(_BAD).any():
+        raise typer.Exit(1)
+
+
+def history(
+    name: NameArgument = None,
+    *,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many days of each check.")] = 10,
+    bad: Annotated[bool, typer.Option("--bad", help="Only what failed or drifted.")] = False,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the verdicts that were reached, newest first."""
+    from lightkeeper.lake.verdicts import states, verdicts
+
+    lake = open_lake(home)
+    there = set(states(lake).rows()["asset"])
+    if not there:
+        raise Refused(f"Nothing was checked in {lake.root} yet. Look now: lightkeeper check run")
+    wanted = _meant(lake, name, there)
+    rows = verdicts(lake).rows().reverse()
+    rows = rows.filter(rows["asset"].is_in(sorted(wanted)))
+    rows = rows.filter(rows["state"].is_in(_BAD)) if bad else rows.filter(~rows["check"].is_in(_COSTS))
+    rows = rows.group_by("asset", "check", maintain_order=True).head(limit).sort("known_at", descending=True, maintain_order=True)
+    if as_json:
+        print_json({"lake": lake.root, "verdicts": records(rows)})
+        return
+    print_text(_history(rows) if rows.height else "Nothing of the kind was found.")
+
+
+def _meant(lake: Lake, name: str | None, there: set[str]) -> set[str]:
+    """The assets that a name means: a table, or all of a model. Raises Refused, naming those that are near."""
+    if name is None or name in there:
+        return {name} if name else there
+    mine = {one for one in there if one.startswith(f"{name}_") and f"{name}_champion" in there}
+    if not mine:
+        models = {one.removesuffix("_champion") for one in there if one.endswith("_champion")}
+        near = get_close_matches(str(name), sorted(there | models), 1)
+        mend = (
+            f"Did you mean {near[0]}?" if near else f"There are {', '.join(sorted(there | models)) or 'none: lightkeeper build'}."
+        )
+        raise Refused(f"Nothing called {name!r} is checked in {lake.root}. {mend}")
+    return mine
+
+
+# -- showing ----------------------------------------------------------------------------------------------------
+
+
+def _told(held: DataFrame) -> Sequence[RenderableType]:
+    """The states, bad ones first with their sentences; how many passed."""
+    rows = list(held.iter_rows(named=True))
+    bad = [row for row in rows if row["state"] in _BAD]
+    young = [row for row in rows if row["state"] in {"learning", "unknown"}]
+    parts: list[RenderableType] = []
+    for row in bad:
+        parts += [_head(row), _sentence(row["why"])]
+    if young:
+        table, _ = grid([
+            Column("not judged", [text(f"{row['asset']} {row['check']}") for row in young]),
+            Column("state", [row["state"] for row in young]),
+            Column("why", [text(row["why"]) for row in young], rank=1, least=20),
+        ])  # fmt: skip
+        parts.append(table)
+    passed = len(rows) - len(bad) - len(young)
+    parts.append(f"{passed} passed, {len(bad)} failed or drifted, {len(young)} learning or unknown.")
+    return [*parts, dim("Each column and its sentence: --explain. Before: lightkeeper check history")]
+
+
+def _head(row: dict[str, Any]) -> RenderableType:
+    from rich.text import Text
+
+    since = f" since {row['since']}" if row.get("since") and row["since"] != row["day"] else ""
+    kind = f", looks like: {row['kind']}" if row["kind"] else ""
+    return Text.assemble((row["state"], _COLOURS[row["state"]]), f" {row['asset']} {row['check']} on {row['day']}{since}{kind}")
+
+
+def _sentence(why: str) -> str:
+    """The sentence below its head, wrapped where the terminal has a width."""
+    import textwrap
+
+    return textwrap.fill(text(why), min(width(), _WIDEST), initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False)
+
+
+def _explained(rows: DataFrame) -> Sequence[RenderableType]:
+    """Every verdict with its sentence."""
+    from rich.text import Text
+
+    parts: list[RenderableType] = []
+    for (asset, check), mine in rows.group_by("asset", "check", maintain_order=True):
+        parts.append(Text(f"{asset} {check}", style="bold"))
+        for row in mine.iter_rows(named=True):
+            kind = f" ({row['kind']})" if row["kind"] else ""
+            parts += [Text.assemble("  ", (row["state"], _COLOURS[row["state"]]), kind), _sentence(f"  {row['why']}")]
+    return parts or ["Nothing is checked."]
+
+
+def _history(rows: DataFrame) -> RenderableType:
+    def numbers(column: str) -> list[str]:
+        return ["" if one is None else f"{one:,.4g}" for one in rows[column]]
+
+    table, _ = grid([
+        Column("day", [str(one or "-") for one in rows["day"]]),
+        Column("asset", [text(one) for one in rows["asset"]]),
+        Column("check", rows["check"].to_list()),
+        Column("state", rows["state"].to_list()),
+        Column("column", [text(one or "") for one in rows["column"]], rank=3),
+        Column("measured", numbers("measured"), right=True, rank=1),
+        Column("limit", numbers("limit"), right=True, rank=2),
+        Column("kind", [one or "" for one in rows["kind"]], rank=4),
+        Column("known at (UTC)", [moment(one) for one in rows["known_at"]], rank=5),
+    ])  # fmt: skip
+    return table

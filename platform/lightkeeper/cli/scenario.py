@@ -1,0 +1,144 @@
+"""`lightkeeper scenario`: made-up days with a known truth, played in a home of their own; what is noticed, and when."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lightkeeper.cli.options import HomeOption, JsonOption
+from lightkeeper.cli.project import Project
+from lightkeeper.cli.show import Column, grid, print_json, print_text, records, text
+from lightkeeper.errors import Refused
+from lightkeeper.home import Home
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+    from lightkeeper.orchestrate.replay import Moment
+    from lightkeeper.orchestrate.scenario import Scenario, Script, Truth
+
+__all__ = ["play", "register"]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command("scenario")(play)
+
+
+def play(  # noqa: PLR0913 - a command's options
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="Of a registered scenario; without one they are listed.")
+    ] = None,
+    *,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="The same seed makes the same days.")] = 1,
+    magnitude: Annotated[float | None, typer.Option("--magnitude", help="How strong, in the scenario's own unit.")] = None,
+    weeks: Annotated[int, typer.Option("--weeks", min=1, help="Quiet weeks before anything happens.")] = 26,
+    days: Annotated[int, typer.Option("--days", min=1, help="Calendar days to play after them.")] = 14,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a scenario's days into a home of its own, materialize and check them, and tell what was noticed."""
+    from lightkeeper.orchestrate.scenario import Settings
+
+    project = Project.find(Path.cwd())
+    if name is None:
+        print_text(_listed(project.scenarios.values()))
+        return
+    scenario = _named(project, name)
+    script = scenario.script(Settings(seed=seed, magnitude=magnitude, history_weeks=weeks, after_days=days))
+    place = Home(home) if home else Home(project.folder / f".lightkeeper-{name}-{seed}")
+    if place.exists:
+        raise Refused(f"{place.root} is a home already. Remove it, or choose another: --home DIR.")
+    moments = []
+    for moment in _played(project, scenario, script, place, quiet=as_json):
+        moments.append(moment)
+        if not as_json:
+            print_text(*_told(moment))
+    if as_json:
+        print_json({"scenario": name, "seed": seed, "home": str(place.root), "truth": _truth(script.truth),
+                    "moments": [_json(one) for one in moments]})  # fmt: skip
+    else:
+        print_text(*_closed(script, moments, place))
+
+
+def _named(project: Project, name: str) -> Scenario:
+    there = project.scenarios
+    if name in there:
+        return there[name]
+    near = get_close_matches(name, list(there), 1)
+    raise Refused(f"There is no scenario {name!r}. {f'Did you mean {near[0]}?' if near else ', '.join(there)}")
+
+
+def _played(project: Project, scenario: Scenario, script: Script, place: Home, *, quiet: bool) -> Iterator[Moment]:
+    from lightkeeper.orchestrate.replay import begin, play, settle
+    from lightkeeper.orchestrate.running import load, ready
+
+    begin(place, scenario.name, script)
+    instance = ready(place)
+    defs = _with_own(load(project.folder, project.module), scenario, script)
+    if not quiet:
+        history = [one for one in script.days if one.day < script.turns]
+        print_text(f"{scenario.name}: {scenario.description}", f"Building {len(history)} quiet days in {place.root} ...")
+    settle(defs, instance, script)
+    yield from play(defs, instance, place, script)
+
+
+def _with_own(defs: dg.Definitions, scenario: Scenario, script: Script) -> dg.Definitions:
+    import dagster as dg
+
+    from lightkeeper.orchestrate.project import definitions
+
+    if scenario.tables is None:
+        return defs
+    return dg.Definitions.merge(defs, definitions(tables=scenario.tables(script)))
+
+
+# -- showing ----------------------------------------------------------------------------------------------------
+
+
+def _listed(scenarios: Any) -> Any:
+    rows = list(scenarios)
+    table, _ = grid([
+        Column("scenario", [one.name for one in rows]),
+        Column("default", [f"{one.default:g}" for one in rows], right=True, rank=1),
+        Column("unit", [text(one.unit) for one in rows], rank=2),
+        Column("what happens", [text(one.description) for one in rows], least=20),
+    ])  # fmt: skip
+    return table
+
+
+def _told(moment: Moment) -> Sequence[str]:
+    """One line a run, and one a thing noticed."""
+    what = f"{moment.day:%a %d %b} landed" if moment.day else "nothing came"
+    head = f"{moment.at:%a %d %b %H:%M}  {what}"
+    rows = moment.noticed.unique(["asset", "check", "column", "segment"], keep="last", maintain_order=True)
+    return [head, *(f"    {_line(row)}" for row in rows.iter_rows(named=True))]
+
+
+def _line(row: dict[str, Any]) -> str:
+    where = f" of {row['column']}" if row["column"] else ""
+    part = f" ({row['segment']})" if row["segment"] else ""
+    kind = f": {row['kind']}" if row["kind"] else ""
+    return text(f"{row['state']}  {row['asset']} {row['check']}{where}{part}{kind}")
+
+
+def _closed(script: Script, moments: Sequence[Moment], place: Home) -> Sequence[str]:
+    truth = script.truth
+    first = next((one for one in moments if one.noticed.height), None)
+    seen = "Nothing was noticed." if first is None else f"First noticed on {first.at:%a %d %b %H:%M}."
+    kinds = sorted({row for one in moments for row in one.noticed["kind"].drop_nulls()})
+    told = f" It was called {', '.join(kinds)}." if kinds else ""
+    return ["", f"What happened: {truth.what}", f"{seen}{told}", f"Look: lightkeeper check history --home {place.root}"]
+
+
+def _truth(truth: Truth) -> dict[str, Any]:
+    return {"kind": truth.kind, "starts": truth.starts, "ends": truth.ends, "table": truth.table,
+            "columns": list(truth.columns), "what": truth.what}  # fmt: skip
+
+
+def _json(moment: Moment) -> dict[str, Any]:
+    return {"at": moment.at.isoformat(), "day": moment.day, "noticed": records(moment.noticed)}
