@@ -31,6 +31,7 @@ NAMES = {
     "training": "Training, backtests and explanations beside bare LightGBM",
     "gate": "False promotions of equal challengers",
     "rossmann": "Rossmann: accuracy and intervals beside other forecasters",
+    "drift": "Drift: false alarms, power and speed beside other tools",
     "retail": "Online Retail: accuracy beside the naive forecast and ETS",
 }
 PAGE = HERE.parent / "docs" / "benchmarks.md"
