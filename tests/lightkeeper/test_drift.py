@@ -1,0 +1,273 @@
+"""Drift of two windows: what moved is named and nothing else, and what cannot be judged is never called passed."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+from scipy import stats
+
+from lightkeeper.errors import Refused
+from lightkeeper.measure.drift import DRIFT, drift
+from lightkeeper.measure.profile import Profile
+
+SEEDS = [1, 2, 3]
+
+
+def drawn(seed: int, rows: int = 1000) -> pl.DataFrame:
+    random = np.random.default_rng(seed)
+    return pl.DataFrame(
+        {
+            "flat": random.standard_normal(rows),
+            "price": np.round(random.lognormal(1, 1, rows), 2),
+            "items": random.poisson(3, rows),
+            "shop": random.choice(["a", "b", "c", "d"], rows, p=[0.5, 0.3, 0.15, 0.05]),
+            "paid": random.random(rows) < 0.8,
+        }
+    )
+
+
+def wide(seed: int, rows: int = 1000, columns: int = 25) -> pl.DataFrame:
+    """Columns of five shapes: normals, skewed ones, small counts, tails, texts."""
+    random = np.random.default_rng(seed)
+    return pl.DataFrame(
+        {
+            **{f"n{n}": random.standard_normal(rows) for n in range(columns // 5)},
+            **{f"s{n}": random.lognormal(0, 1, rows) for n in range(columns // 5)},
+            **{f"c{n}": random.poisson(2, rows) for n in range(columns // 5)},
+            **{f"t{n}": random.standard_t(3, rows) for n in range(columns // 5)},
+            **{f"w{n}": random.geometric(0.2, rows).astype(str) for n in range(columns // 5)},
+        }
+    )
+
+
+def states(found: pl.DataFrame) -> dict[str, str]:
+    return dict(zip(found["column"], found["state"], strict=True))
+
+
+def unknown(reference: Any, current: Any, name: str) -> str:
+    """Why the column is unknown; fails where it is called anything else."""
+    row = drift(reference, current).filter(pl.col("column") == name).row(0, named=True)
+    assert (row["state"], row["p"], row["effect"]) == ("unknown", None, None)
+    return str(row["why"])
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_window_against_itself_passes_everywhere(seed: int) -> None:
+    found = drift(drawn(seed), drawn(seed))
+    assert found.schema == DRIFT
+    assert set(found["state"]) == {"passed"}
+    assert found.select("effect", "psi", "jensen_shannon", "total_variation").sum().row(0) == (0.0, 0.0, 0.0, 0.0)
+
+
+@pytest.mark.parametrize("column", ["flat", "price", "items"])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_shift_of_half_an_sd_is_named_and_only_that_column(seed: int, column: str) -> None:
+    before, now = drawn(seed), drawn(seed + 100)
+    spread = before[column].std()
+    found = drift(before, now.with_columns(pl.col(column) + spread / 2))  # type: ignore[operator]
+    assert [name for name, state in states(found).items() if state == "drifted"] == [column]
+    assert found["column"][0] == column
+    assert column in found["why"][0]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_texts_whose_shares_moved_and_a_flag_that_turned_are_named(seed: int) -> None:
+    now = drawn(seed + 100).with_columns(pl.when(pl.int_range(pl.len()) % 5 == 0).then(pl.lit("e")).otherwise("shop").alias("shop"))
+    found = drift(drawn(seed), now.with_columns(~pl.col("paid")))
+    assert {name for name, state in states(found).items() if state == "drifted"} == {"shop", "paid"}
+    effects = dict(zip(found["column"], found["effect"], strict=True))
+    assert effects["shop"] == pytest.approx(0.2, abs=0.04)
+    assert effects["paid"] == pytest.approx(0.6, abs=0.04)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_wider_spread_without_a_shift_is_drift(seed: int) -> None:
+    before, now = drawn(seed), drawn(seed + 100)
+    assert states(drift(before, now.with_columns(pl.col("flat") * 1.5)))["flat"] == "drifted"
+
+
+def test_windows_of_independent_rows_alarm_in_at_most_about_one_of_a_hundred() -> None:
+    references = [Profile.of(wide(seed)) for seed in range(10)]
+    frames = [wide(1000 + seed) for seed in range(30)]
+    alarms = sum("drifted" in drift(one, now)["state"].to_list() for one in references for now in frames)
+    assert alarms / 300 <= 0.015
+    for one, now in zip(references, frames, strict=False):  # and half an sd is seen
+        found = drift(one, now.with_columns(pl.col("n3") + 0.5))
+        assert [name for name, state in states(found).items() if state == "drifted"] == ["n3"]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_sure_difference_below_the_floor_is_no_drift_and_says_so(seed: int) -> None:
+    before, now = (pl.DataFrame({"x": np.random.default_rng(one).standard_normal(60_000)}) for one in (seed, seed + 100))
+    moved = now.with_columns(pl.col("x") + 0.035)
+    low, high = drift(before, moved, floor=0.0), drift(before, moved, floor=0.06)
+    assert (low["state"].item(), high["state"].item()) == ("drifted", "passed")
+    assert low["p"].item() == high["p"].item() < 0.01
+    assert "below the floor of 0.06" in high["why"].item()
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_p_is_that_of_one_column_adjusted_by_holm_for_all(seed: int) -> None:
+    before, now = wide(seed), wide(seed + 100).with_columns(pl.col("n0") + 0.15, pl.col("n1") + 0.1)
+    alone = {name: drift(before, now, columns=[name])["p"].item() for name in before.columns}
+    ordered = sorted(alone, key=alone.__getitem__)
+    steps = [min(1.0, alone[name] * (len(ordered) - place)) for place, name in enumerate(ordered)]
+    holm = dict(zip(ordered, np.maximum.accumulate(steps), strict=True))
+    found = drift(before, now)
+    assert dict(zip(found["column"], found["p"], strict=True)) == pytest.approx(holm)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_smallest_effect_is_called_drift_about_every_other_time_and_half_of_it_seldom(seed: int) -> None:
+    random, called = np.random.default_rng(seed), {0.5: 0, 1.0: 0, 1.6: 0}
+    for _ in range(40):
+        before, now = (pl.DataFrame({"x": random.standard_normal(rows)}) for rows in (4000, 1000))
+        smallest = drift(before, now)["smallest"].item()
+        for size in called:
+            called[size] += drift(before, now + size * smallest)["state"].item() == "drifted"
+    assert called[0.5] <= 9
+    assert 8 <= called[1.0] <= 32
+    assert called[1.6] >= 34
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_frames_lazy_frames_files_and_profiles_give_the_same_rows(seed: int, tmp_path: Path) -> None:
+    before, now = drawn(seed), drawn(seed + 100).with_columns(pl.col("flat") + 0.3)
+    before.write_parquet(tmp_path / "before.parquet")
+    now.write_parquet(tmp_path / "now.parquet", row_group_size=300)
+    like, plain = Profile.of(before), drift(before, now)
+    assert_frame_equal(drift(before.lazy(), now.lazy()), plain)
+    assert_frame_equal(drift(tmp_path / "before.parquet", str(tmp_path / "now.parquet")), plain)
+    assert_frame_equal(drift(like, Profile.of(now, like)), plain)
+    assert_frame_equal(drift(like, tmp_path / "now.parquet"), plain)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_order_of_rows_and_of_columns_changes_nothing(seed: int) -> None:
+    before, now = drawn(seed), drawn(seed + 100).with_columns(pl.col("flat") + 0.2)
+    plain = drift(before, now)
+    assert_frame_equal(drift(before.sample(fraction=1, shuffle=True, seed=seed), now.reverse()), plain)
+    assert_frame_equal(drift(before.select(before.columns[::-1]), now).sort("column"), plain.sort("column"))
+
+
+@pytest.mark.parametrize("factor", [1e-3, 8.0, 1e6])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_another_unit_changes_neither_effect_nor_distances_of_shares(seed: int, factor: float) -> None:
+    before, now = drawn(seed).select("flat"), drawn(seed + 100).select(pl.col("flat") + 0.2)
+    plain, scaled = drift(before, now), drift(before * factor, now * factor)
+    assert_frame_equal(plain.drop("wasserstein"), scaled.drop("wasserstein"), check_exact=True)
+    assert scaled["wasserstein"].item() == pytest.approx(factor * plain["wasserstein"].item())
+
+
+@pytest.mark.parametrize("source", ["frame", "lazy", "path"])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_exact_distances_are_those_of_scipy_without_nulls_and_endless_values(seed: int, source: str, tmp_path: Path) -> None:
+    before = drawn(seed).select(pl.when(pl.int_range(pl.len()) % 9 > 0).then("flat"))
+    now = drawn(seed + 100).select(flat=pl.when(pl.int_range(pl.len()) % 50 > 0).then(pl.col("flat") + 0.3).otherwise(np.inf))
+    a, b = before["flat"].drop_nulls().to_numpy(), now["flat"].filter(now["flat"].is_finite()).to_numpy()
+    windows: Any = (before, now)
+    if source == "path":
+        windows = (tmp_path / "a.parquet", tmp_path / "b.parquet")
+        before.write_parquet(windows[0])
+        now.write_parquet(windows[1])
+    found = drift(*(one.lazy() for one in windows) if source == "lazy" else windows, exact=True)
+    assert found["ks"].item() == pytest.approx(stats.ks_2samp(a, b, method="asymp").statistic, abs=1e-9)
+    assert found["wasserstein"].item() == pytest.approx(stats.wasserstein_distance(a, b), abs=1e-9)
+
+
+def test_a_column_that_vanished_is_unknown_and_one_that_came_is_not_asked_for() -> None:
+    found = drift(drawn(1), drawn(2).rename({"price": "cost"}))
+    assert states(found) == dict.fromkeys(["flat", "items", "shop", "paid"], "passed") | {"price": "unknown"}
+    assert found.filter(state="unknown")["why"].item() == "price is not in the current window: it vanished or was renamed."
+    assert found["column"][0] == "price"  # before what passed
+
+
+@pytest.mark.parametrize("type_", [pl.String(), pl.List(pl.Float64()), pl.Null()])
+def test_a_changed_type_is_unknown_and_says_both_types(type_: Any) -> None:
+    now = drawn(2)
+    changed = now["flat"].cast(type_) if type_ == pl.String() else pl.Series([None] * 1000, dtype=type_)
+    why = unknown(drawn(1), now.with_columns(changed.alias("flat")), "flat")
+    assert why == f"flat was Float64 and is {type_}: its values cannot be compared."
+
+
+def test_integers_that_became_fractions_are_still_compared() -> None:
+    assert states(drift(drawn(1), drawn(2).with_columns(pl.col("items").cast(pl.Float64))))["items"] == "passed"
+
+
+@pytest.mark.parametrize("rows", [0, 1, 29])
+def test_a_window_of_too_few_rows_is_unknown_on_either_side(rows: int) -> None:
+    few = drawn(1).head(rows)
+    for reference, current, side in [(few, drawn(2), "reference"), (drawn(2), few, "current window")]:
+        assert set(drift(reference, current, exact=True)["state"]) == {"unknown"}
+        said = f"shop has {rows} values of {rows} rows in the {side}; at least 30 are needed."
+        assert unknown(reference, current, "shop") == said
+
+
+@pytest.mark.parametrize("column", ["flat", "items", "shop", "paid"])
+def test_a_column_of_nulls_is_unknown_on_either_side(column: str) -> None:
+    gone = drawn(1).with_columns(pl.when(False).then(column).alias(column))
+    assert f"{column} has 0 values of 1000 rows" in unknown(gone, drawn(2), column)
+    assert f"{column} has 0 values of 1000 rows" in unknown(drawn(2), gone, column)
+    found = drift(drawn(2), gone)
+    assert found.filter(column=column)["nulls"].item() == 1.0
+
+
+def test_a_constant_that_stays_passes_and_one_that_varies_drifts() -> None:
+    same, moved = pl.DataFrame({"x": [2.0] * 200}), pl.DataFrame({"x": [2.0] * 150 + [3.0] * 50})
+    assert states(drift(same, same)) == {"x": "passed"}
+    assert states(drift(same, moved)) == states(drift(moved, same)) == {"x": "drifted"}
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_endless_values_are_unknown_as_reference_and_drift_as_current_window(exact: bool) -> None:  # noqa: FBT001
+    endless, plain = pl.DataFrame({"flat": [np.inf, -np.inf] * 500}), drawn(2).select("flat")
+    assert unknown(endless, plain, "flat").startswith("flat has no finite value in the reference")
+    assert unknown(endless, endless, "flat").startswith("flat has no finite value in the reference")
+    found = drift(plain, endless, exact=exact)
+    assert found["state"].item() == "drifted"
+    assert np.isfinite(found["ks"].item())
+
+
+@pytest.mark.parametrize("values", [[[1], [2]], [{"a": 1}, {"a": 2}], [b"x", b"y"], [date(2026, 1, 5), date(2026, 1, 6)]])
+def test_a_type_that_is_only_counted_is_unknown(values: list[Any], tmp_path: Path) -> None:
+    frame, path = pl.DataFrame({"x": values * 50}), tmp_path / "rows.parquet"
+    frame.write_parquet(path)
+    for window in (frame, path):
+        found = drift(window, window, columns=["x"])
+        assert found["state"].item() == "unknown"
+        assert found["why"].item() == f"x is {frame['x'].dtype}: only its nulls are counted."
+
+
+def test_100000_categories_against_themselves_pass_and_against_others_do_not() -> None:
+    before, other = (pl.DataFrame({"x": [f"{mark}{n}" for n in range(100_000)]}) for mark in "ab")
+    assert states(drift(before, before)) == {"x": "passed"}
+    few = other.with_columns(pl.when(pl.int_range(pl.len()) % 2 == 0).then(pl.lit("a1")).otherwise("x").alias("x"))
+    assert states(drift(before, few)) == {"x": "drifted"}
+
+
+def test_a_profile_in_cells_of_its_own_is_unknown_and_says_what_to_do() -> None:
+    why = unknown(Profile.of(drawn(1)), Profile.of(drawn(2)), "flat")
+    assert why == "flat was counted in other cells than the reference: make its profile with like=reference."
+
+
+@pytest.mark.parametrize(("alpha", "floor"), [(0.0, 0.05), (1.0, 0.05), (-0.1, 0.05), (0.01, -0.05), (float("nan"), 0.05)])
+def test_an_alpha_or_a_floor_that_cannot_be_is_refused(alpha: float, floor: float) -> None:
+    with pytest.raises(Refused, match=f"alpha {alpha} and floor {floor}"):
+        drift(drawn(1), drawn(2), alpha=alpha, floor=floor)
+
+
+def test_exact_distances_of_profiles_and_columns_that_are_not_there_are_refused() -> None:
+    before = Profile.of(drawn(1))
+    for reference, current in [(before, drawn(2)), (drawn(1), Profile.of(drawn(2), before))]:
+        with pytest.raises(Refused, match=r"need the rows of both windows"):
+            drift(reference, current, exact=True)
+    with pytest.raises(Refused, match=r"The reference has no column colour; it has flat, price, items, shop, paid"):
+        drift(before, drawn(2), columns=["flat", "colour"])
+    with pytest.raises(Refused, match=r"no column colour to profile"):
+        drift(drawn(1), drawn(2), columns=["flat", "colour"])
