@@ -3,12 +3,13 @@
 Owns the scores of a series' last days, their p and the choice of which to name. Forecasts and widths come from the champion and
 its calibrated band; what an anomaly was (an event, an error, a customer) stays out.
 
-A day's score is (actual - forecast) / width. A series is looked at over its last 1, 3 and 5 days that have an outcome: the sum of
-their scores, each of the longer windows' capped at what 97.5% of the calibration days stay within, so that one huge order does
-not make a run of days. Null are the same sums at every place of the calibration days of all series, so that nothing is
-assumed of their distribution: p = (1 + how many are at least as large) / (1 + how many) (Vovk, Gammerman & Shafer 2005;
-Bates, Candes, Lei, Romano & Sesia 2023, "Testing for outliers with conformal p-values"). There are two tests of a series, joined
-by Bonferroni: its last day, and the larger of its two longer windows, each in what 99% of the null sums stay within; either
+A day's score is (actual - forecast) / width, less the median score of all series on that day: what moves all of them is no
+anomaly of one, and is judged elsewhere (volume, accuracy). A series is looked at over its last 1, 3 and 5 days that have an
+outcome: the sum of their scores, each of the longer windows' capped at what 97.5% of the calibration days stay within, so that
+one huge order does not make a run of days. Null are the same sums at every place of the calibration days of all series, so that
+nothing is assumed of their distribution: p = (1 + how many are at least as large) / (1 + how many) (Vovk, Gammerman & Shafer
+2005; Bates, Candes, Lei, Romano & Sesia 2023, "Testing for outliers with conformal p-values"). A series has two tests, joined by
+Bonferroni: its last day, and the larger of its two longer windows, each in what 99% of the null sums stay within; either
 direction counts. Series are joined by Benjamini & Hochberg (1995).
 
 p is never below 2 / (1 + null sums): with fewer than about 2 / q days of calibration, 20 at q = 0.1 and whatever the number of
@@ -31,6 +32,7 @@ __all__ = ["WINDOWS", "adjusted", "anomalies"]
 _Floats = NDArray[np.float64]
 
 WINDOWS = (1, 3, 5)  # days that have an outcome
+_TOGETHER = 20  # series whose median score tells what moved all of them
 _WITHIN = 0.975  # share of calibration days whose score is not capped
 _TESTS = 2  # of a series: its last day, and its last days
 _USUAL = 0.99  # share of the null sums that one unit of a window holds
@@ -98,7 +100,9 @@ def _known(rows: pl.DataFrame, keys: Sequence[str], what: str) -> pl.DataFrame:
         raise Refused(f"{what} hold {bad.height} rows with a number that is not finite or a width not above 0: {bad.row(0)}.")
     if known.select(*keys, "day").null_count().sum_horizontal().sum() or known.select(*keys, "day").is_duplicated().any():
         raise Refused(f"{what} have a null in {', '.join(keys)} or day, or a series with two rows of a day: give one a day.")
-    return known.with_columns(score=(pl.col("actual") - pl.col("forecast")) / pl.col("width"))
+    score = (pl.col("actual") - pl.col("forecast")) / pl.col("width")
+    common = pl.when(pl.len().over("day") >= _TOGETHER).then(score.median().over("day")).otherwise(0.0)
+    return known.with_columns(score=score - common)
 
 
 def _sums(known: pl.DataFrame, keys: Sequence[str], cap: float) -> pl.DataFrame:
