@@ -161,7 +161,7 @@ def _counted(frame: pl.DataFrame, day: date, rows: int) -> tuple[list[date], lis
         raise Refused(f"{rows} rows on {day}, or counts of days with a null or one below 0: give the rows of each day.")
     if twice := frame.height - frame["day"].n_unique():
         raise Refused(f"{twice} days are counted twice: give each day once.")
-    known = dict(frame.filter(pl.col("day") < day).select("day", "rows").iter_rows())
+    known = dict(frame.select("day", "rows").iter_rows())
     dates = [day - timedelta(days=n) for n in range((day - min(known, default=day)).days, 0, -1)]
     return dates, [known.get(one, 0) for one in dates]
 
