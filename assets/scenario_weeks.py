@@ -1,4 +1,4 @@
-"""What a scenario's days are made of: whole real weeks of the sample, moved in time, their invoices numbered anew.
+"""What a scenario's days are made of: whole real days of the sample, moved in time, their invoices numbered anew.
 
 It owns which weeks and products are taken, and what is known of them. What happens to the days, and how they become
 files, stays out: see `scenarios`.
@@ -57,11 +57,20 @@ class RealWeeks:
 
         Raises Refused where six digits do not number their invoices.
         """
+        return self.drawn([[place] * 7 for place in places], first)
+
+    def drawn(self, places: Sequence[Sequence[int]], first: date) -> pl.DataFrame:
+        """Weeks from the Monday `first`, each weekday of which is that of a real week of its own: its place in `places`.
+
+        Raises Refused where six digits do not number their invoices.
+        """
         invoice, parts = _FIRST_INVOICE, []
-        for nth, place in enumerate(places):
-            week, move = self.weeks[place], first - FIRST_WEEK + timedelta(weeks=nth - place)
-            parts.append(_moved(week, move, invoice))
-            invoice += week["number"].n_unique()
+        for nth, week in enumerate(places):
+            for weekday, place in enumerate(week):
+                part = self.weeks[place].filter(pl.col("day").dt.weekday() == weekday + 1)
+                numbered = part.with_columns(pl.col("number").rank("dense").cast(pl.Int64) - 1)
+                parts.append(_moved(numbered, first - FIRST_WEEK + timedelta(weeks=nth - place), invoice))
+                invoice += part["number"].n_unique()
         if invoice > NEW_INVOICE:
             raise Refused(f"{len(places)} weeks have {invoice - _FIRST_INVOICE} invoices, too many for six digits: ask for fewer.")
         return pl.concat(parts)

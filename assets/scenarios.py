@@ -1,4 +1,4 @@
-"""The scenarios: days of sales with a known truth, made from whole real weeks of the sample.
+"""The scenarios: days of sales with a known truth, made from whole real days of the sample, drawn by weekday.
 
 It owns when what happens, the truth of it, and the files that arrive. Which weeks and products the days are made of
 stands in `scenario_weeks`, what a change does to lines in `scenario_changes`. A scenario is the quiet one of the same
@@ -17,6 +17,7 @@ import numpy as np
 import polars as pl
 
 from assets import scenario_changes as changes
+from assets.scenario_tables import slow_tables
 from assets.scenario_weeks import LINE, PRODUCTS, WEEKS, RealWeeks, holidays_moved, real_weeks
 from lightkeeper.errors import Refused
 from lightkeeper.orchestrate.scenario import Scenario, ScenarioDay, Script, Settings, Truth
@@ -66,7 +67,11 @@ def scenarios(products: int = PRODUCTS) -> tuple[Scenario, ...]:
 
     A script raises Refused for settings that no days can be made from.
     """
-    return tuple(Scenario(one.name, one.description, one.unit, one.default, partial(_script, one, products)) for one in _PLOTS)
+    own = {"slow": slow_tables}
+    return tuple(
+        Scenario(one.name, one.description, one.unit, one.default, partial(_script, one, products), own.get(one.name))
+        for one in _PLOTS
+    )
 
 
 def _script(plot: _Plot, products: int, settings: Settings) -> Script:
@@ -115,14 +120,14 @@ def _calendar_days(settings: Settings) -> int:
 
 
 def _undisturbed(plot: _Plot, settings: Settings, real: RealWeeks) -> pl.DataFrame:
-    """`day` and the columns of a file, before anything happens: calm weeks drawn at random, or all in their order."""
+    """`day` and the columns of a file, before anything happens: calm days drawn by weekday, or all weeks in their order."""
     count = math.ceil(_calendar_days(settings) / 7)
-    chosen = _chance(settings, _WEEKS).integers(len(real.calm), size=count)
-    places = list(range(count)) if plot.yearly else [real.calm[one] for one in chosen]
+    chosen = _chance(settings, _WEEKS).integers(len(real.calm), size=(count, 7))
+    places = [[nth] * 7 for nth in range(count)] if plot.yearly else [[real.calm[one] for one in week] for week in chosen]
     if plot.yearly and count > WEEKS:
         asked = f"{settings.history_weeks} weeks of history and {settings.after_days} days after it"
         raise Refused(f"The scenario {plot.name} has {WEEKS} real weeks; {asked} need {count}: ask for fewer.")
-    return real.moved(places, settings.first).filter(pl.col("day") < settings.first + timedelta(_calendar_days(settings)))
+    return real.drawn(places, settings.first).filter(pl.col("day") < settings.first + timedelta(_calendar_days(settings)))
 
 
 def _holidays(plot: _Plot, settings: Settings) -> pl.DataFrame:
@@ -152,7 +157,7 @@ def _due(settings: Settings) -> dict[date, datetime]:
 # ---- what happens when
 
 _PLOTS = (
-    _Plot("quiet", "Calm weeks in a random order: nothing happens.", "nothing happens"),
+    _Plot("quiet", "Calm days in a random order: nothing happens.", "nothing happens"),
     _Plot(
         "season", "The real yearly course, with its holidays and its Christmas trade.",
         "trade follows its yearly course, strongly; nothing is wrong", yearly=True,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import cast
 
@@ -10,22 +10,19 @@ import polars as pl
 
 from lightkeeper.lake.table import Lake
 from lightkeeper.lake.verdicts import Judged
-from lightkeeper.measure.anomaly import WINDOWS, anomalies
+from lightkeeper.measure.anomaly import WINDOWS
 from lightkeeper.measure.decay import accuracy, covers
 from lightkeeper.measure.freshness import model_age
-from lightkeeper.measure.intervals import Settings, calibrate
 from lightkeeper.models.decisions import decisions, standing
 from lightkeeper.models.forecasting import Server, calibration, server
 from lightkeeper.models.model import Model
 from lightkeeper.models.outcomes import level_name
 from lightkeeper.values import TableVersion, Verdict
+from lightkeeper.watch.series import BAND, anomalous
 
 __all__ = ["Looked", "age", "checks_of_outcomes", "look"]
 
 _MATURED = 28  # days of outcomes that accuracy and coverage look at
-_BAND = 0.8
-_WRONG = 0.1  # share of the named series that may be named wrongly
-_LEAST_WIDTH = 0.25  # of the median width: the band of a series that hardly moves is no measure
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +36,7 @@ class Looked:
 def checks_of_outcomes(model: Model) -> tuple[str, ...]:
     """The checks on a model's outcomes."""
     levels = () if model.kind == "binary" else model.levels
-    banded = ("anomalies",) if _BAND in levels and model.horizon and model.keys else ()
+    banded = ("anomalies",) if BAND in levels and model.horizon and model.keys else ()
     return ("accuracy", *(f"coverage_{level_name(one)}" for one in levels), *banded)
 
 
@@ -74,7 +71,7 @@ def look(lake: Lake, model: Model, version: TableVersion, run_id: str | None = N
     found = [accuracy(_losses(model, mine), _losses(model, past)), *(_covered(model, mine, level) for level in levels)]
     series = pl.DataFrame()
     if "anomalies" in checks_of_outcomes(model):
-        series, verdict = _anomalies(model, recent, past)
+        series, verdict = anomalous(model, who, recent, past, known)
         found.append(verdict)
     return Looked(Judged(version.table, version, last, run_id=run_id, verdicts=tuple(found)), series)
 
@@ -101,49 +98,3 @@ def _covered(model: Model, rows: pl.DataFrame, level: float) -> Verdict:
     counts = rows.filter(inside.is_not_null()).group_by(pl.col(model.time).alias("day"))
     found = covers(counts.agg(pl.len().alias("n").cast(pl.Int64), inside.sum().alias("inside").cast(pl.Int64)).sort("day"), level)
     return Verdict(name, found.state, found.why, found.measured, found.limit, found.n, extra=found.extra)
-
-
-def _anomalies(model: Model, rows: pl.DataFrame, past: pl.DataFrame) -> tuple[pl.DataFrame, Verdict]:
-    """Series that left their interval today and the day before: one huge order is told, and is no alarm."""
-    series, today = _named(model, rows, past)
-    if today.state != "failed":
-        return series, today
-    before = rows.filter(pl.col(model.time) < rows[model.time].max())
-    held, yesterday = _named(model, before, past) if before.height else (series.clear(), today)
-    both = [named.filter(pl.col("q") <= _WRONG).select(*model.keys, "direction") for named in (series, held)]
-    lasting = both[0].join(both[1], on=both[0].columns, how="semi") if yesterday.state == "failed" else both[0].clear()
-    names = ", ".join(" ".join(str(value) for value in row) for row in lasting.head(3).iter_rows())
-    told = f"{names} for the second day." if lasting.height else "None of them was the day before: an alarm is a second day."
-    return series, replace(
-        today, state="failed" if lasting.height else "passed", why=f"{today.why} {told}", measured=float(lasting.height)
-    )
-
-
-def _named(model: Model, rows: pl.DataFrame, past: pl.DataFrame) -> tuple[pl.DataFrame, Verdict]:
-    """Series whose last outcomes lie beyond what the champion's own past allows."""
-    last = cast("date", rows[model.time].max())
-    low, high = (f"{side}_{level_name(_BAND)}" for side in ("low", "high"))
-    wanted = [*(pl.col(key) for key in model.keys), pl.col(model.time).alias("day"), pl.col("actual", "forecast")]
-    days = rows.filter(pl.col(model.time) > last - timedelta(2 * max(WINDOWS)))
-    nearest = days.sort("days_ahead").unique([*model.keys, model.time], keep="first", maintain_order=True)
-    now = nearest.select(*wanted, width=(pl.col(high) - pl.col(low)) / 2)
-    held = past if model.time == "day" else past.rename({model.time: "day"})
-    banded = _others_bands(model, held).select(
-        *model.keys, "day", "days_ahead", "actual", "forecast", width=(pl.col(high) - pl.col(low)) / 2
-    )
-    then = banded.sort("days_ahead").unique([*model.keys, "day"], keep="first", maintain_order=True).drop("days_ahead")
-    texts = [pl.col(key).cast(pl.String) for key in model.keys]
-    least = _LEAST_WIDTH * float(str(then["width"].median() or 0.0))
-    wide = pl.max_horizontal("width", pl.lit(least or 1.0))
-    now, then = (rows.filter(pl.col("width").is_not_null()).with_columns(*texts, width=wide) for rows in (now, then))
-    return anomalies(now, then.filter(pl.col("day") < now["day"].min()) if now.height else then, model.keys, _WRONG)
-
-
-def _others_bands(model: Model, past: pl.DataFrame) -> pl.DataFrame:
-    """The rows of each half of the past with bands that the other half gives: a band is never judged by what it was made of."""
-    settings = Settings(floor_at=0.0 if model.kind == "count" else None)
-    middle = pl.col("day") <= past["day"].median()
-    halves = (past.filter(middle), past.filter(~middle))
-    return pl.concat(
-        calibrate(other, model.keys, (_BAND,), settings).bands(mine) for mine, other in (halves, halves[::-1]) if mine.height
-    )

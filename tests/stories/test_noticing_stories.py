@@ -1,0 +1,184 @@
+"""Each scenario in short form through Dagster: a quiet history, then the days that something happens to, landed and checked."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import date
+from pathlib import Path
+
+import dagster as dg
+import polars as pl
+import pytest
+
+import lightkeeper as lk
+from assets import LANDINGS
+from assets.sales import holidays
+from assets.scenarios import SCENARIOS
+from lightkeeper.lake.table import Lake
+from lightkeeper.lake.verdicts import states, verdicts
+from lightkeeper.orchestrate.replay import Moment, begin, play, settle
+from lightkeeper.orchestrate.running import DAGSTER_YAML, checked
+from lightkeeper.orchestrate.scenario import Script, Settings
+
+SEED = 7  # never one that tuned anything
+NAMED = {one.name: one for one in SCENARIOS}
+
+
+def defs_of(home: lk.Home, extra: list[dg.AssetsDefinition] | None = None) -> dg.Definitions:
+    return lk.project(home.root, landings=LANDINGS, assets=[holidays, *(extra or [])], home=home)
+
+
+def instance_of(home: lk.Home) -> dg.DagsterInstance:
+    home.dagster.mkdir(parents=True, exist_ok=True)
+    (home.dagster / "dagster.yaml").write_text(DAGSTER_YAML)
+    return dg.DagsterInstance.from_config(str(home.dagster))
+
+
+def script_of(name: str, days: int, magnitude: float | None = None) -> Script:
+    return NAMED[name].script(Settings(seed=SEED, after_days=days, magnitude=magnitude))
+
+
+@pytest.fixture(scope="module")
+def settled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home in which 26 quiet weeks have landed: every scenario of the seed begins so."""
+    home = lk.Home(tmp_path_factory.mktemp("quiet") / "home")
+    script = script_of("quiet", 14)
+    begin(home, "quiet", script)
+    settle(defs_of(home), instance_of(home), script, only=[dg.AssetKey("holidays")])
+    return home.root
+
+
+@pytest.fixture
+def played(settled: Path, tmp_path: Path):  # noqa: ANN201 - a function
+    """Plays some days of a scenario on a copy of the quiet home; gives the home and what was noticed day by day."""
+
+    def run(name: str, days: int = 9, magnitude: float | None = None) -> tuple[lk.Home, list[Moment]]:
+        home = lk.Home(shutil.copytree(settled, tmp_path / name))
+        script = script_of(name, days, magnitude)
+        return home, list(play(defs_of(home), instance_of(home), home, script, only=[]))
+
+    return run
+
+
+def seen(moments: list[Moment]) -> pl.DataFrame:
+    return pl.concat([one.noticed for one in moments])
+
+
+def test_quiet_days_raise_nothing(played) -> None:  # noqa: ANN001
+    home, moments = played("quiet", 12)
+    assert seen(moments).is_empty()
+    held = states(Lake(home.lake)).rows().filter(pl.col("asset") == "sales")
+    judged = held.filter(pl.col("check").is_in(["contract", "volume", "nulls", "categories", "range", "duplicates", "drift"]))
+    assert judged.height == 7
+    assert set(judged["state"]) == {"passed"}
+
+
+def test_a_gauge_off_by_seven_percent_is_called_an_instrument(played) -> None:  # noqa: ANN001
+    _, moments = played("calibration", 9)
+    found = seen(moments)
+    assert set(found["column"]) == {"price_gbp"}
+    assert set(found["kind"]) == {"instrument"}
+    assert "1.070 x" in found["why"][-1]
+
+
+def test_another_mix_of_countries_is_called_a_population(played) -> None:  # noqa: ANN001
+    _, moments = played("population", 7)
+    found = seen(moments).filter(pl.col("check") == "drift")
+    assert set(found["column"]) == {"country"}
+    assert set(found["kind"]) == {"population"}
+
+
+def test_a_fall_of_trade_is_seen_within_two_days_of_the_third(played) -> None:  # noqa: ANN001
+    _, moments = played("lockdown", 8)
+    first = next(number for number, one in enumerate(moments) if "volume" in one.noticed["check"])
+    assert first < 5
+
+
+@pytest.mark.parametrize(("name", "days"), [("late", 3), ("missing", 3)])
+def test_a_file_that_does_not_come_is_called_an_arrival_before_anything_else(played, name: str, days: int) -> None:  # noqa: ANN001
+    _, moments = played(name, days)
+    first = next(one for one in moments if one.noticed.height)
+    assert first.day is None
+    assert first.noticed.select("check", "kind").unique().rows() == [("freshness", "arrival")]
+    assert "Monday" in first.noticed["why"][0]
+
+
+def test_lines_that_are_sent_again_are_counted_against_the_contract(played) -> None:  # noqa: ANN001
+    _, moments = played("duplicates", 1)
+    found = seen(moments).filter(pl.col("check") == "contract")
+    assert found["column"].to_list() == ["not_a_repeated_line"]
+
+
+def test_a_corrupt_day_is_seen_on_the_day(played) -> None:  # noqa: ANN001
+    _, moments = played("poison", 1)
+    found = seen(moments)
+    assert set(found.filter(pl.col("check") == "range")["column"]) == {"quantity", "price_gbp"}
+    assert found.filter(pl.col("check") == "categories")["column"].to_list() == ["country"]
+
+
+@pytest.mark.parametrize("name", ["new-normal", "hopeless"])
+def test_a_lasting_change_of_the_pieces_is_drift_of_the_pieces(played, name: str) -> None:  # noqa: ANN001
+    _, moments = played(name, 8)
+    found = seen(moments).filter(pl.col("check") == "drift")
+    assert set(found["column"]) == {"quantity"}
+
+
+def test_a_step_that_takes_ever_longer_leaves_its_norm(settled: Path, tmp_path: Path) -> None:
+    home = lk.Home(shutil.copytree(settled, tmp_path / "slow"))
+    script = script_of("slow", 19)
+    make = NAMED["slow"].tables
+    assert make is not None
+    defs, instance = defs_of(home, list(make(script))), instance_of(home)
+    noticed = [
+        one.noticed.filter(pl.col("asset") == "basket_pairs")
+        for one in play(defs, instance, home, script, [dg.AssetKey("basket_pairs")])
+    ]
+    first = next(number for number, one in enumerate(noticed) if one.height)
+    assert first > 9
+    assert "run_time" in noticed[first]["check"]
+
+
+def test_a_check_without_a_run_of_its_table_looks_at_what_is_there(settled: Path, tmp_path: Path) -> None:
+    home = lk.Home(shutil.copytree(settled, tmp_path / "again"))
+    defs, instance = defs_of(home), instance_of(home)
+    keys = [
+        key
+        for key in defs.resolve_asset_graph().asset_check_keys
+        if key.asset_key == dg.AssetKey("sales") and key.name != "every_file_was_read"
+    ]
+    run = checked(defs, instance, keys)
+    rows = verdicts(Lake(home.lake)).rows().filter(pl.col("run_id") == run)
+    assert {"volume", "drift", "freshness"} <= set(rows["check"])
+    assert instance.get_run_by_id(run).is_success  # type: ignore[union-attr]
+
+
+def test_what_dagster_shows_of_a_drift_is_its_sentence_its_numbers_and_a_picture(played) -> None:  # noqa: ANN001
+    home, _ = played("population", 5)
+    records = instance_of(home).get_event_records(dg.EventRecordsFilter(dg.DagsterEventType.ASSET_CHECK_EVALUATION), limit=60)
+    drift = next(
+        one.event_log_entry.asset_check_evaluation
+        for one in records
+        if one.event_log_entry.asset_check_evaluation.check_name == "drift"
+    )
+    assert not drift.passed
+    assert drift.severity == dg.AssetCheckSeverity.WARN
+    assert "mix of country" in str(drift.description)
+    shown = {name: value.value for name, value in drift.metadata.items()}
+    assert {"measured", "limit", "n", "picture", "columns", "kind", "reference"} <= set(shown)
+    assert str(shown["picture"]).startswith("![country")
+    assert len(str(shown["picture"])) < 1000
+
+
+def test_a_verdict_on_an_older_version_does_not_move_the_state(played) -> None:  # noqa: ANN001
+    from lightkeeper.lake.verdicts import Judged, record
+    from lightkeeper.values import TableVersion, Verdict
+
+    home, _ = played("quiet", 1)
+    lake = Lake(home.lake, clock=home.now)
+    before = states(lake).rows().filter(pl.col("asset") == "sales", pl.col("check") == "volume")
+    record(
+        lake, [Judged("sales", TableVersion("sales", 0), date(2025, 7, 7), verdicts=(Verdict("volume", "failed", "replaced."),))]
+    )
+    after = states(lake).rows().filter(pl.col("asset") == "sales", pl.col("check") == "volume")
+    assert before.equals(after)
+    assert verdicts(lake).rows()["why"][-1] == "replaced."
