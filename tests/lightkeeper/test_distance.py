@@ -137,6 +137,12 @@ def test_counted_wasserstein_of_many_rows_is_nearly_the_exact_one(seed: int) -> 
     assert found == pytest.approx(distance.exact_wasserstein(a, b), rel=0.15)
 
 
+@pytest.mark.parametrize(("value", "ends", "there"), [(-4.0, (-4.0, 1.0), 2 + 0.25), (6.0, (0.0, 6.0), 0.75 + 2.5)])
+def test_rows_beyond_the_cells_are_spread_up_to_the_ends(value: float, ends: tuple[float, float], there: float) -> None:
+    one, other = both([0.0] * 50 + [1.0] * 50, [value] * 100)
+    assert distance.wasserstein(one.counts, other.counts, one.cells, ends) == pytest.approx(there)
+
+
 @pytest.mark.parametrize("size", [0.1, 0.3, -0.2])
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_distance_in_ranks_reads_as_the_shift_of_a_normal_in_its_sd(seed: int, size: float) -> None:
