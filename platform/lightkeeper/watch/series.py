@@ -44,8 +44,8 @@ def anomalous(
     """
     if who.trained is None and (memory := _memory(model, known)) > _REMEMBERED:
         why = (
-            f"{who.name} serves and promises no interval, and {memory:.0%} of what is odd about {model.target} on a day is still there"
-            " the day after: its days do not count one by one."
+            f"{who.name} serves and promises no interval, and {memory:.0%} of what is odd about {model.target} on a day"
+            " is still there the day after: its days do not count one by one."
         )
         return pl.DataFrame(), Verdict("anomalies", "unknown", why, n=known.height)
     series, today = _named(model, who, rows, past, known)

@@ -424,10 +424,10 @@ def _kind(looking: _Look, reference: Reference, day: date, drifted: Sequence[Fou
         return None
     by, quiet = looking.watched.by, reference.quiet
     start = quiet.end - timedelta(_BEFORE)
-    both = looking.frame.filter(pl.col(by).is_between(start, quiet.end) | pl.col(by).is_between(day - timedelta(3), day)).collect()
+    both = looking.frame.filter(pl.col(by).is_between(start, quiet.end) | pl.col(by).is_between(day - timedelta(5), day)).collect()
     before = both.filter(pl.col(by).is_between(start, quiet.end) & ~pl.col(by).is_in(list(quiet.left_out)))
     last = both.filter(pl.col(by) > quiet.end)
-    now = last.filter(pl.col(by).is_in(last[by].unique().sort().tail(2).implode()))
+    now = last.filter(pl.col(by).is_in(last[by].unique().sort().tail(3).implode()))
     columns = [name for name in looking.frame.collect_schema().names() if name not in {"row", "file"}]
     names = list(dict.fromkeys(one.column.partition(SEGMENT)[0] for one in drifted))
     return tell(before.select(columns), now.select(columns), names)
