@@ -95,6 +95,7 @@ def test_one_huge_day_is_found_as_one_day_and_a_run_as_a_run() -> None:
     day, run = (plain(last)[0].row(0, named=True) for last in ([9.0], [-1.6] * 5))
     assert (day["product"], day["direction"], day["window_days"], day["score"]) == (0, "above", 1, 9.0)
     assert (run["product"], run["direction"], run["window_days"], run["score"]) == (0, "below", 5, pytest.approx(-8.0))
+    assert day["p"] == pytest.approx(2 / 2001)  # beyond all 2000 days, in one of two tests
     assert (run["actual"], run["forecast"]) == (pytest.approx(-8.0), 0)
 
 
