@@ -30,6 +30,7 @@ NAMES = {
     "startup": "From the command to a page with data",
     "training": "Training, backtests and explanations beside bare LightGBM",
     "gate": "False promotions of equal challengers",
+    "noticing": "What is noticed of the scenarios",
     "rossmann": "Rossmann: accuracy and intervals beside other forecasters",
     "drift": "Drift: false alarms, power and speed beside other tools",
     "retail": "Online Retail: accuracy beside the naive forecast and ETS",

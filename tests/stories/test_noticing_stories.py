@@ -152,6 +152,7 @@ def test_noise_in_place_of_pieces_that_stays_below_the_limit_is_told_with_what_w
     assert "would have been seen" in rows["why"][-1]
 
 
+@pytest.mark.nightly  # real seconds of a real step: a machine under load may have a wide norm
 def test_a_step_that_takes_ever_longer_leaves_its_norm(settled: Path, tmp_path: Path) -> None:
     home = lk.Home(shutil.copytree(settled, tmp_path / "slow"))
     script = script_of("slow", 19)

@@ -1,0 +1,214 @@
+"""What is noticed of the scenarios, when, and what it is called: sales land day by day and are looked at as Dagster's checks do.
+
+Each scenario has 26 quiet weeks and 12 days after them; the sales are looked at after each landing, and at 08:00 of the next day
+when no file came. Seeds begin at 1,000: none of them tuned anything. `campaign` is looked for among the products' daily pieces.
+What a scenario is called is the kind of its bad verdicts, else the check. Figures are shares in %; spreads are 95% Wilson
+intervals.
+"""
+
+from __future__ import annotations
+
+import io
+import tempfile
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+
+import polars as pl
+
+from assets.contracts import Sale
+from assets.scenarios import SCENARIOS
+from benchmarks.gate import wilson
+from lightkeeper.lake.ledger import Ledger
+from lightkeeper.lake.table import Lake
+from lightkeeper.lake.verdicts import record
+from lightkeeper.measure.anomaly import anomalies
+from lightkeeper.measure.contract import split
+from lightkeeper.orchestrate.landing import files_ledger
+from lightkeeper.orchestrate.scenario import Script, Settings
+from lightkeeper.values import Verdict
+from lightkeeper.watch.arrivals import contract, freshness, span
+from lightkeeper.watch.tables import Watched, look
+
+__all__ = ["Played", "play", "run"]
+
+SEEDS, FIRST, AFTER = 10, 1_000, 12
+NAMES = (
+    "quiet", "season", "campaign", "lockdown", "calibration", "population", "late", "missing", "duplicates", "poison", "new-normal",
+    "hopeless",
+)  # fmt: skip
+WATCHED = Watched("sales", "day", segments=("country",))
+PROMISE, LOOK = span("30h"), time(8)
+CALLED = {"calibration": "instrument", "population": "population", "late": "arrival", "missing": "arrival"}
+SOON = {"campaign": 5, "lockdown": 5}  # days of trade: two after the third abnormal one
+
+
+@dataclass
+class Played:
+    """What was noticed of one scenario: bad verdicts by day of trade after the history, 1 the first."""
+
+    bad: dict[int, list[Verdict]] = field(default_factory=dict)
+    days: int = 0
+
+    @property
+    def first(self) -> int | None:
+        """The first day with a bad verdict."""
+        return min((day for day, found in self.bad.items() if found), default=None)
+
+    @property
+    def called(self) -> str:
+        """What most bad verdicts call it; "nothing" without one."""
+        kinds = Counter(one.kind or one.check for found in self.bad.values() for one in found)
+        told = Counter({name: n for name, n in kinds.items() if name in {"instrument", "population", "arrival"}})
+        return (told or kinds).most_common(1)[0][0] if kinds else "nothing"
+
+    @property
+    def drifted(self) -> set[str]:
+        """The columns that drifted."""
+        return {str(one.column) for found in self.bad.values() for one in found if one.check == "drift"}
+
+
+def run(quick: bool) -> dict[str, Any]:  # noqa: FBT001 - the runner's own word
+    """Rows of what was noticed; quick: two scenarios, one seed."""
+    names, seeds = (("quiet", "poison"), 1) if quick else (NAMES, SEEDS)
+    played = {name: [play(name, FIRST + seed) for seed in range(seeds)] for name in names}
+    rows = [_alarms(name, found) for name, found in played.items() if name in {"quiet", "season"}]
+    rows += [row for name, found in played.items() if name not in {"quiet", "season"} for row in _noticed(name, found)]
+    confusion = {name: Counter(one.called for one in found) for name, found in played.items()}
+    return {"rows": [*rows, *_columns(played)], "confusion": {name: dict(counts) for name, counts in confusion.items()}}
+
+
+def play(name: str, seed: int) -> Played:
+    """One scenario of one seed."""
+    script = next(one for one in SCENARIOS if one.name == name).script(Settings(seed=seed, after_days=AFTER))
+    if name == "campaign":
+        return _campaign(script)
+    with tempfile.TemporaryDirectory() as folder:
+        return _Shop(folder, script).played()
+
+
+class _Shop:
+    """A lake into which a script's files land."""
+
+    def __init__(self, folder: str, script: Script) -> None:
+        self.script, self.now, self.found = script, datetime.combine(script.turns, LOOK, UTC), Played()
+        self.lake = Lake(folder, clock=lambda: self.now)
+        self.files: Ledger = files_ledger(self.lake)
+
+    def played(self) -> Played:
+        history = [one for one in self.script.days if one.day < self.script.turns and one.files]
+        self._land([one.day for one in history], history)
+        self._look(0)
+        later = [one for one in self.script.days if one.day >= self.script.turns]
+        events: list[tuple[datetime, Any]] = [(one.arrives, one) for one in later if one.arrives]
+        events += [(datetime.combine(one.day + timedelta(1), LOOK, UTC), None) for one in later]
+        fresh = False
+        for at, day in sorted(events, key=lambda one: (one[0], one[1] is None)):
+            self.now = at
+            if day is not None:
+                self._land([day.day], [day])
+                self.found.days += 1
+            if day is not None or not fresh:
+                self._look((at.date() - self.script.turns).days)
+            fresh = day is not None
+        return self.found
+
+    def _land(self, days: list[date], files: list[Any]) -> None:
+        parts = [
+            split(_raw(one.day, content), Sale, keep=()) for one in files for name, content in one.files.items() if "sales-" in name
+        ]
+        accepted = pl.concat([one.accepted for one in parts])
+        rejected = pl.concat([one.rejected.with_columns(pl.col("day").cast(pl.Date)) for one in parts])
+        self.lake.write("sales", accepted.sort("day", maintain_order=True), by="day", replace=days)
+        self.lake.write("sales_rejected", rejected.sort("day", maintain_order=True), by="day", replace=days)
+        self.files.add(
+            {"asset": "sales", "file": one.day.isoformat(), "part": one.day, "state": "landed", "known_at": one.arrives}
+            for one in files
+        )
+
+    def _look(self, number: int) -> None:
+        version = self.lake.version("sales")
+        found = look(self.lake, WATCHED, version).judged
+        counts = self.lake.read("sales").group_by("day").len().collect()
+        rows, last = dict(counts.iter_rows()), found[-1]
+        verdicts = [*last.verdicts, freshness(max(rows), self.now, self.files, "sales", PROMISE)]
+        if last.day is not None:
+            verdicts += contract(self.lake, "sales", "sales_rejected", last.day, rows)
+        record(self.lake, found)
+        if number:
+            self.found.bad[number] = [one for one in verdicts if one.bad]
+
+
+def _raw(day: date, content: bytes) -> pl.DataFrame:
+    lines = pl.read_csv(io.BytesIO(content), infer_schema=False).with_row_index("row", offset=2)
+    return lines.with_columns(pl.lit(day).alias("day"), pl.col("row").cast(pl.Int64))
+
+
+def _campaign(script: Script) -> Played:
+    """The products' daily pieces beside their own weekdays, as `watch.series` does while the naive forecast serves."""
+    lines = pl.concat([_raw(one.day, content) for one in script.days for name, content in one.files.items() if "sales-" in name])
+    pieces = pl.col("quantity").cast(pl.Float64).sum().alias("actual")
+    sold = lines.group_by(pl.col("stock_code").str.to_uppercase().alias("product"), "day").agg(pieces)
+    every = sold.select(pl.col("product").unique()).join(sold.select(pl.col("day").unique()), how="cross")
+    rows = every.join(sold, on=["product", "day"], how="left").with_columns(
+        pl.col("actual").fill_null(0.0), w=pl.col("day").dt.weekday()
+    )
+    past = rows.filter(pl.col("day") < script.turns)
+    usual = past.group_by("product", "w").agg(pl.col("actual").mean().alias("forecast"))
+    rows = rows.join(usual, on=["product", "w"]).join(
+        past.group_by("product").agg((1.2816 * pl.col("actual").std()).alias("width")), on="product"
+    )
+    rows = rows.filter(pl.col("width") > 0).drop("w").sort("product", "day")
+    found, before = Played(), set[tuple[str, str]]()
+    for number, day in enumerate(sorted(rows.filter(pl.col("day") >= script.turns)["day"].unique()), start=1):
+        window = rows.filter(pl.col("day").is_between(day - timedelta(9), day))
+        series, _ = anomalies(window, rows.filter(pl.col("day") < window["day"].min()), ["product"], 0.1)
+        odd = series.filter(pl.col("q") <= 0.1)
+        together = odd.filter((pl.col("window_days") > 1) & (pl.col("q") <= 0.05))
+        named = set(odd.select("product", "direction").rows())
+        alarm = sorted((named & before) | set(together.select("product", "direction").rows()))
+        found.bad[number] = [Verdict("anomalies", "failed", f"{product} {way}", column=product) for product, way in alarm]
+        found.days, before = number, named
+    return found
+
+
+# ---- rows
+
+
+def _row(what: str, count: int, of: int, limit: float | None = None, other: float | None = None) -> dict[str, Any]:
+    share, low, high = wilson(count, of)
+    return {"what": what, "ours_s": share, "theirs_s": other, "ratio": None, "spread": [low, high], "limit": limit,
+            "limit_of": "ours_s", "n": of, "unit": "%"}  # fmt: skip
+
+
+def _alarms(name: str, found: list[Played]) -> dict[str, Any]:
+    days = sum(len(one.bad) for one in found)
+    return _row(f"{name}: days on which anything is called bad", sum(bool(bad) for one in found for bad in one.bad.values()), days)
+
+
+def _noticed(name: str, found: list[Played]) -> list[dict[str, Any]]:
+    right = [one for one in found if one.first is not None]
+    rows = [_row(f"{name}: not noticed within {AFTER} days", len(found) - len(right), len(found))]
+    if name in SOON:
+        late = sum(one.first is None or one.first > SOON[name] for one in found)
+        rows.append(_row(f"{name}: not seen within 2 days of the third", late, len(found), 0.0))
+    if name in CALLED:
+        other = sum(one.called != CALLED[name] for one in found)
+        rows.append(_row(f"{name}: not called {CALLED[name]}", other, len(found), 0.0))
+    return rows
+
+
+def _columns(played: dict[str, list[Played]]) -> list[dict[str, Any]]:
+    """Columns that drifted and should not have, and those that should and did not."""
+    truth = {"calibration": {"price_gbp"}, "population": {"country"}, "new-normal": {"quantity"}}
+    pairs = [(one.drifted, truth[name]) for name, found in played.items() if name in truth for one in found]
+    if not pairs:
+        return []
+    named, right, true = (
+        sum(len(each) for each in sets) for sets in ((a for a, _ in pairs), (a & b for a, b in pairs), (b for _, b in pairs))
+    )
+    return [
+        _row("columns named as drifted that did not move", named - right, max(named, 1)),
+        _row("columns that moved and were not named", true - right, max(true, 1)),
+    ]
