@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from lightkeeper.lake.sources import DeltaSource as DeltaSource
     from lightkeeper.lake.table import Lake as Lake
     from lightkeeper.measure.contract import check as check
+    from lightkeeper.measure.drift import drift as drift
     from lightkeeper.measure.gate import Gate as Gate
     from lightkeeper.measure.panel import Lag as Lag
     from lightkeeper.measure.panel import Roll as Roll
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from lightkeeper.measure.panel import features as features
     from lightkeeper.measure.panel import reach as reach
     from lightkeeper.measure.panel import touched as touched
+    from lightkeeper.measure.profile import Profile as Profile
     from lightkeeper.models.model import Model as Model
     from lightkeeper.orchestrate.arrivals import arrivals_sensor as arrivals_sensor
     from lightkeeper.orchestrate.io_manager import LakeIOManager as LakeIOManager
@@ -59,8 +61,10 @@ _PUBLIC = {
     "lake.sources": "DeltaSource",
     "lake.table": "Lake",
     "measure.contract": "check",
+    "measure.drift": "drift",
     "measure.gate": "Gate",
     "measure.panel": "Lag Roll complete extended features reach touched",
+    "measure.profile": "Profile",
     "models.model": "Model",
     "orchestrate.arrivals": "arrivals_sensor",
     "orchestrate.io_manager": "LakeIOManager TableInput TableOutput",

@@ -253,11 +253,17 @@ def judge(quiet: Quiet, days: Sequence[int], columns: Sequence[DayCounts | DayLe
     for number, (column, place) in enumerate(zip(reference, places, strict=True)):
         last = place.of_days(slice(-_DISTANCE, None))
         effect = column.effect(together(last, column.centres[weekday(at[-_DISTANCE:])], column.weights))
-        smallest = max(floor, column.effect(quiet.limits[0] * column.scales[0]))
+        smallest = max(floor, column.effect(_least(quiet, column)))
         seen = bool(drifted[number]) and effect >= floor
         beyond = float(strength[-1, number]), float(before[number])
         found.append(Found(column.name, column.kind, seen, effect, smallest, *beyond, int(last.rows.sum())))
     return sorted(found, key=lambda one: (not one.drifted, -one.effect))
+
+
+def _least(quiet: Quiet, column: QuietColumn) -> float:
+    """The least lasting distance that one of the statistics would have found beyond its limit."""
+    found = [limit * scale for limit, scale in zip(quiet.limits, column.scales, strict=False)]
+    return found[0] if column.kind == "category" else min(found)
 
 
 def alarms(quiet: Quiet, scores: Scores) -> NDArray[np.bool_]:

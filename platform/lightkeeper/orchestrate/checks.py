@@ -251,7 +251,7 @@ def _results(plan: Plan, judged: Sequence[Judged], shown: _Shown) -> Iterator[dg
 
 
 def _metadata(judged: Judged, worst: Verdict, mine: Sequence[Verdict]) -> dict[str, Any]:
-    found: dict[str, Any] = {"state": worst.state, "why": worst.why}
+    found: dict[str, Any] = {"state": worst.state}
     found |= {name: value for name in _NUMBERS if (value := getattr(worst, name)) is not None}
     if judged.day is not None:
         found["day"] = str(judged.day)

@@ -355,7 +355,7 @@ def _drift(looking: _Look, reference: Reference, known: Days, day: date) -> list
         Verdict("drift", "unknown", f"{one.column} has no values in the last 3 days.", column=one.column, n=0)
         for one in found if not one.rows
     ]  # fmt: skip
-    made.sort(key=lambda one: (not one.bad, -float(str(one.extra.get("impact", 0.0))), -(one.measured or 0.0)))
+    made.sort(key=lambda one: (not one.bad, -float(str(one.extra.get("impact", 0.0))), -float(str(one.extra["strength"]))))
     return [*gone, *made, *empty, *unjudged] or [_no_columns(looking)]
 
 
