@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
+import subprocess
+import sys
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
@@ -20,6 +24,7 @@ from lightkeeper.orchestrate.replay import Moment, begin, play, settle
 from lightkeeper.orchestrate.running import DAGSTER_YAML, checked, landed, materialize
 from lightkeeper.orchestrate.scenario import Script, Settings
 
+ROOT = Path(__file__).resolve().parents[2]
 SEED = 7  # never one that tuned anything
 NAMED = {one.name: one for one in SCENARIOS}
 
@@ -209,3 +214,41 @@ def test_a_verdict_on_an_older_version_does_not_move_the_state(landed_at_once) -
     after = states(lake).rows().filter(pl.col("asset") == "sales", pl.col("check") == "volume")
     assert before.equals(after)
     assert verdicts(lake).rows()["why"][-1] == "replaced."
+
+
+def lightkeeper(*words: str) -> subprocess.CompletedProcess[str]:
+    environ = {name: value for name, value in os.environ.items() if name not in {"LIGHTKEEPER_HOME", "DAGSTER_HOME"}}
+    command = str(Path(sys.executable).parent / "lightkeeper")
+    return subprocess.run(
+        [command, *words], cwd=ROOT, env={**environ, "COLUMNS": "80"}, capture_output=True, text=True, check=False
+    )
+
+
+def test_the_command_looks_says_what_drifted_and_ends_with_1(landed_at_once) -> None:  # noqa: ANN001
+    home, _ = landed_at_once("calibration", 7)
+    done = lightkeeper("check", "run", "sales", "--home", str(home.root))
+    assert done.returncode == 1, done.stderr
+    assert "drifted sales drift on 2025-07-13" in done.stdout
+    assert "looks like: instrument" in done.stdout
+    assert max(len(line) for line in done.stdout.splitlines()) <= 80
+
+
+def test_the_command_ends_with_0_where_all_is_quiet_and_tells_what_was_found_before(landed_at_once) -> None:  # noqa: ANN001
+    home, _ = landed_at_once("quiet", 3)
+    assert lightkeeper("check", "run", "sales", "--home", str(home.root), "--explain").returncode == 0
+    found = json.loads(lightkeeper("check", "history", "sales", "--home", str(home.root), "--json").stdout)
+    assert {"volume", "drift", "freshness"} <= {one["check"] for one in found["verdicts"]}
+    assert all(one["why"] for one in found["verdicts"])
+
+
+def test_a_name_that_nothing_has_is_refused_with_the_nearest(settled: Path) -> None:
+    done = lightkeeper("check", "history", "sale", "--home", str(settled))
+    assert done.returncode == 3
+    assert "Did you mean sales?" in done.stderr
+
+
+def test_scenarios_are_listed_and_an_unknown_one_is_refused() -> None:
+    assert {one.name for one in SCENARIOS} <= set(lightkeeper("scenario").stdout.split())
+    done = lightkeeper("scenario", "calibratoin")
+    assert done.returncode == 3
+    assert "Did you mean calibration?" in done.stderr
