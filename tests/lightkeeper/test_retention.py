@@ -31,9 +31,10 @@ def test_the_settings_are_on_every_new_table_and_in_force(tmp_path: Path) -> Non
     lake = Lake(tmp_path)
     lake.write("t", numbers(1))
     lake.write("t", numbers(1))
-    for table in (tmp_path / "t", tmp_path / "_ledger" / "unchanged"):
+    ledgers = KEEP_EVERYTHING | {"delta.checkpointInterval": "10"}
+    for table, settings in ((tmp_path / "t", KEEP_EVERYTHING), (tmp_path / "_ledger" / "unchanged", ledgers)):
         handle = DeltaTable(table)
-        assert handle.metadata().configuration == KEEP_EVERYTHING
+        assert handle.metadata().configuration == settings
         assert effective_retention_days(handle) == 36_500
 
 

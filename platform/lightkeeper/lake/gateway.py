@@ -50,7 +50,8 @@ class Transaction:
     """What one commit does to a table that stands at version `base` (-1: it does not exist yet).
 
     With `new_schema` the table takes `schema`, and every file of `base` goes, whatever `removed` says. `handle` is the
-    table opened at `base`, where the caller has it already.
+    table opened at `base`, where the caller has it already. `checkpoint_every` so many versions the log is put together; it
+    counts when the commit makes the table.
     """
 
     table: str
@@ -61,6 +62,7 @@ class Transaction:
     record: Mapping[str, object]
     new_schema: bool = False
     handle: Any = None
+    checkpoint_every: int = CHECKPOINT_EVERY
 
 
 def log_path(table: str, version: int) -> str:
@@ -102,7 +104,7 @@ def commit(store: Store, change: Transaction) -> int:
         raise Conflict(
             f"{change.table}@{version} is not what this process committed. Look: lightkeeper table history {change.table}"
         )
-    _settle(store, change.table, version)
+    _settle(store, change, version)
     return version
 
 
@@ -117,14 +119,14 @@ def discard_unnamed(store: Store, table: str, version: int, written: Iterable[Wr
     store.discard([f"{table}/{one.path}" for one in written if one.path.encode() not in log])
 
 
-def _settle(store: Store, table: str, version: int) -> None:
+def _settle(store: Store, change: Transaction, version: int) -> None:
     """Make the commit durable, and the checkpoint that delta-rs may have written after it."""
-    store.settle(log_path(table, version))
-    if (version + 1) % CHECKPOINT_EVERY:
+    store.settle(log_path(change.table, version))
+    if (version + 1) % change.checkpoint_every:
         return
-    for name in store.names(f"{table}/{LOG}"):
+    for name in store.names(f"{change.table}/{LOG}"):
         if name == "_last_checkpoint" or name.startswith(f"{version:020d}.checkpoint"):
-            store.settle(f"{table}/{LOG}/{name}")
+            store.settle(f"{change.table}/{LOG}/{name}")
 
 
 def _send(store: Store, change: Transaction, properties: CommitProperties) -> None:
@@ -140,7 +142,7 @@ def _send(store: Store, change: Transaction, properties: CommitProperties) -> No
             schema,
             [_add(written) for written in change.added],
             mode="error",
-            configuration=KEEP_EVERYTHING,
+            configuration={**KEEP_EVERYTHING, "delta.checkpointInterval": str(change.checkpoint_every)},
             storage_options=options,
             commit_properties=properties,
         )

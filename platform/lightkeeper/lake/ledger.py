@@ -19,6 +19,7 @@ __all__ = ["Ledger"]
 _ATTEMPTS = 20
 _FILES = 64  # small files before they become one
 _SMALL = 100_000  # rows
+_CHECKPOINT_EVERY = 10  # versions: a ledger is opened far more often than a table
 
 
 class Ledger:
@@ -90,7 +91,8 @@ class Ledger:
         written = write_file(self.store, self.path, rows, f"part-{base + 1:020d}")
         try:
             record = {"mode": "append"}
-            commit(self.store, Transaction(self.path, base, self.schema, [written], merged, record, handle=handle))
+            change = Transaction(self.path, base, self.schema, [written], merged, record, False, handle, _CHECKPOINT_EVERY)
+            commit(self.store, change)
         except BaseException:
             discard_unnamed(self.store, self.path, base + 1, [written])
             raise
