@@ -22,9 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.gate import wilson
-from lightkeeper.measure.daily import RECENT, Quiet, alarms, calibrate, scored
+from lightkeeper.measure.daily import RECENT, alarms, calibrate, scored
 from lightkeeper.measure.deviations import DayCounts, Places, together, weekday
 from lightkeeper.measure.drift import FLOOR
+from lightkeeper.measure.quiet import Quiet
 
 __all__ = ["World", "drifts", "false_alarms", "in_processes", "judged", "power", "world"]
 

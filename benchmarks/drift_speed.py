@@ -19,9 +19,10 @@ import polars as pl
 
 from benchmarks import drift_days, drift_rivals
 from benchmarks.drift_data import parquet_pair
-from lightkeeper.measure.daily import RECENT, Quiet, calibrate, judge
+from lightkeeper.measure.daily import RECENT, calibrate, judge
 from lightkeeper.measure.drift import drift
 from lightkeeper.measure.profile import Profile
+from lightkeeper.measure.quiet import Quiet
 
 __all__ = ["against", "speed"]
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import io
 import tempfile
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
@@ -23,13 +23,16 @@ from benchmarks.gate import wilson
 from lightkeeper.lake.ledger import Ledger
 from lightkeeper.lake.table import Lake
 from lightkeeper.lake.verdicts import record
-from lightkeeper.measure.anomaly import anomalies
 from lightkeeper.measure.contract import split
+from lightkeeper.models.forecasting import Server
+from lightkeeper.models.model import Model
 from lightkeeper.orchestrate.landing import files_ledger
 from lightkeeper.orchestrate.scenario import Script, Settings
 from lightkeeper.values import Verdict
 from lightkeeper.watch.arrivals import contract, freshness, span
-from lightkeeper.watch.tables import Watched, look
+from lightkeeper.watch.drawing import Watched
+from lightkeeper.watch.series import anomalous
+from lightkeeper.watch.tables import look
 
 __all__ = ["Played", "play", "run"]
 
@@ -38,6 +41,7 @@ NAMES = (
     "quiet", "season", "campaign", "lockdown", "calibration", "population", "late", "missing", "duplicates", "poison", "new-normal",
     "hopeless",
 )  # fmt: skip
+MODEL = Model(name="demand", table="daily", keys=("product",), time="day", target="units", features=("weekday",), horizon=28)
 WATCHED = Watched("sales", "day", segments=("country",))
 PROMISE, LOOK = span("30h"), time(8)
 CALLED = {"calibration": "instrument", "population": "population", "late": "arrival", "missing": "arrival"}
@@ -146,30 +150,19 @@ def _raw(day: date, content: bytes) -> pl.DataFrame:
 
 
 def _campaign(script: Script) -> Played:
-    """The products' daily pieces beside their own weekdays, as `watch.series` does while the naive forecast serves."""
+    """The products' daily pieces as `watch.series` judges them while the naive forecast serves."""
     lines = pl.concat([_raw(one.day, content) for one in script.days for name, content in one.files.items() if "sales-" in name])
-    pieces = pl.col("quantity").cast(pl.Float64).sum().alias("actual")
-    sold = lines.group_by(pl.col("stock_code").str.to_uppercase().alias("product"), "day").agg(pieces)
+    units = pl.col("quantity").cast(pl.Float64).sum().alias("units")
+    sold = lines.group_by(pl.col("stock_code").str.to_uppercase().alias("product"), "day").agg(units)
     every = sold.select(pl.col("product").unique()).join(sold.select(pl.col("day").unique()), how="cross")
-    rows = every.join(sold, on=["product", "day"], how="left").with_columns(
-        pl.col("actual").fill_null(0.0), w=pl.col("day").dt.weekday()
-    )
-    past = rows.filter(pl.col("day") < script.turns)
-    usual = past.group_by("product", "w").agg(pl.col("actual").mean().alias("forecast"))
-    rows = rows.join(usual, on=["product", "w"]).join(
-        past.group_by("product").agg((1.2816 * pl.col("actual").std()).alias("width")), on="product"
-    )
-    rows = rows.filter(pl.col("width") > 0).drop("w").sort("product", "day")
-    found, before = Played(), set[tuple[str, str]]()
-    for number, day in enumerate(sorted(rows.filter(pl.col("day") >= script.turns)["day"].unique()), start=1):
-        window = rows.filter(pl.col("day").is_between(day - timedelta(9), day))
-        series, _ = anomalies(window, rows.filter(pl.col("day") < window["day"].min()), ["product"], 0.1)
-        odd = series.filter(pl.col("q") <= 0.1)
-        together = odd.filter((pl.col("window_days") > 1) & (pl.col("q") <= 0.05))
-        named = set(odd.select("product", "direction").rows())
-        alarm = sorted((named & before) | set(together.select("product", "direction").rows()))
-        found.bad[number] = [Verdict("anomalies", "failed", f"{product} {way}", column=product) for product, way in alarm]
-        found.days, before = number, named
+    table = every.join(sold, on=["product", "day"], how="left").with_columns(pl.col("units").fill_null(0.0)).sort("product", "day")
+    naive, found = Server(MODEL.name, None, "champion"), Played()
+    for number, day in enumerate(table.filter(pl.col("day") >= script.turns)["day"].unique().sort(), start=1):
+        known = table.filter(pl.col("day") <= day)
+        rows = known.with_columns(actual=pl.col("units"), forecast=pl.col("units"), days_ahead=1)  # its own days are the measure
+        series, verdict = anomalous(MODEL, naive, rows, known.clear(), known)
+        found.bad[number] = [replace(verdict, column=str(name)) for name in series["product"].head(1)] if verdict.bad else []
+        found.days = number
     return found
 
 
