@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime
 from lightkeeper.errors import BadName
 
 __all__ = [
-    "STATES",
+    "WORST_FIRST",
     "Decision",
     "Input",
     "LandedFile",
@@ -23,7 +23,7 @@ __all__ = [
     "version_name",
 ]
 
-STATES = ("passed", "failed", "drifted", "learning", "unknown")  # of a verdict
+WORST_FIRST = ("failed", "drifted", "unknown", "learning", "passed")  # the states of a verdict
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}")
 
@@ -139,8 +139,8 @@ class Verdict:
     extra: Mapping[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.state not in STATES:
-            raise ValueError(f"A verdict is one of {', '.join(STATES)}, not {self.state!r}.")
+        if self.state not in WORST_FIRST:
+            raise ValueError(f"A verdict is one of {', '.join(WORST_FIRST)}, not {self.state!r}.")
 
     @property
     def bad(self) -> bool:

@@ -10,8 +10,9 @@ import pytest
 from scipy.special import ndtr, ndtri
 
 from lightkeeper.errors import Refused
-from lightkeeper.measure.daily import QUIET, WORTH, Found, Quiet, calibrate, judge
+from lightkeeper.measure.daily import Found, calibrate, judge
 from lightkeeper.measure.deviations import DayCounts, DayLevels, weekday
+from lightkeeper.measure.quiet import QUIET, WORTH, Quiet
 
 SEEDS = [1, 2, 3]
 FIRST = date(2025, 1, 6).toordinal()  # a Monday
@@ -60,7 +61,7 @@ def shifted(seed: int, column: DayCounts, size: float, days: Any) -> DayCounts:
 
 
 def vars_of(one: Found) -> list[float]:
-    return [one.drifted, one.effect, one.smallest, one.strength, one.before, one.rows]
+    return [one.drifted, one.effect, one.smallest, one.strength, one.rows]
 
 
 def with_column(columns: Any, other: Column) -> list[Column]:
@@ -241,7 +242,7 @@ def test_a_single_day_is_judged_without_a_day_before(seed: int) -> None:
     at, columns = world(seed, HALF + 1)
     found = judge(reference(at, columns), at[-1:], [one.last(1) for one in columns])
     assert len(found) == 8
-    assert all(np.isnan(one.before) and not one.drifted for one in found)
+    assert all(np.isfinite(one.strength) and not one.drifted for one in found)
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -208,9 +208,7 @@ def test_a_verdict_on_an_older_version_does_not_move_the_state(landed_at_once) -
     home, _ = landed_at_once("quiet", 1)
     lake = Lake(home.lake, clock=home.now)
     before = states(lake).rows().filter(pl.col("asset") == "sales", pl.col("check") == "volume")
-    record(
-        lake, [Judged("sales", TableVersion("sales", 0), date(2025, 7, 7), verdicts=(Verdict("volume", "failed", "replaced."),))]
-    )
+    record(lake, [Judged(TableVersion("sales", 0), date(2025, 7, 7), verdicts=(Verdict("volume", "failed", "replaced."),))])
     after = states(lake).rows().filter(pl.col("asset") == "sales", pl.col("check") == "volume")
     assert before.equals(after)
     assert verdicts(lake).rows()["why"][-1] == "replaced."

@@ -46,6 +46,8 @@ def run(
     as_json: JsonOption = False,
 ) -> None:
     """Look at the newest versions and judge them: a run that makes no table. Exit code 1 when a check fails or drifts."""
+    import polars as pl
+
     from lightkeeper.lake.verdicts import states, verdicts
     from lightkeeper.orchestrate.io_manager import table_name
     from lightkeeper.orchestrate.running import checked, load, ready
@@ -60,10 +62,8 @@ def run(
     there = {table_name(key.asset_key) for key in every if lake.exists(table_name(key.asset_key))}
     wanted = _meant(lake, name, there)
     found = checked(defs, instance, [key for key in every if table_name(key.asset_key) in wanted])
-    held = states(lake).rows()
-    held = held.filter(held["asset"].is_in(sorted(wanted)))
-    rows = verdicts(lake).rows()
-    rows = rows.filter(rows["run_id"] == found)
+    held = states(lake).rows(pl.col("asset").is_in(sorted(wanted)))
+    rows = verdicts(lake).rows(pl.col("run_id") == found)
     if as_json:
         print_json({"run_id": found, "states": records(held), "verdicts": records(rows)})
     else:
@@ -81,6 +81,8 @@ def history(
     as_json: JsonOption = False,
 ) -> None:
     """Show the verdicts that were reached, newest first."""
+    import polars as pl
+
     from lightkeeper.lake.verdicts import states, verdicts
 
     lake = open_lake(home)
@@ -88,9 +90,8 @@ def history(
     if not there:
         raise Refused(f"Nothing was checked in {lake.root} yet. Look now: lightkeeper check run")
     wanted = _meant(lake, name, there)
-    rows = verdicts(lake).rows().reverse()
-    rows = rows.filter(rows["asset"].is_in(sorted(wanted)))
-    rows = rows.filter(rows["state"].is_in(_BAD)) if bad else rows.filter(~rows["check"].is_in(_COSTS))
+    asked = pl.col("state").is_in(_BAD) if bad else ~pl.col("check").is_in(_COSTS)
+    rows = verdicts(lake).rows(pl.col("asset").is_in(sorted(wanted)) & asked).reverse()
     rows = rows.group_by("asset", "check", maintain_order=True).head(limit).sort("known_at", descending=True, maintain_order=True)
     if as_json:
         print_json({"lake": lake.root, "verdicts": records(rows)})

@@ -18,11 +18,12 @@ import polars as pl
 
 from lightkeeper.lake.ledger import Ledger
 from lightkeeper.lake.table import Lake
-from lightkeeper.measure.daily import QUIET
 from lightkeeper.measure.profile import PROFILE
-from lightkeeper.values import TableVersion, Verdict
+from lightkeeper.measure.quiet import QUIET
+from lightkeeper.values import WORST_FIRST, TableVersion, Verdict
 
 __all__ = [
+    "PROFILED",
     "REFERENCE",
     "STATE",
     "VERDICT",
@@ -61,7 +62,6 @@ REFERENCE: dict[str, pl.DataType] = {
     "usual_rows": pl.Float64(), "member": pl.String(), "members": pl.List(pl.String()), "usual": pl.List(pl.Float64()),
 }  # fmt: skip
 
-_WORST = {"failed": 0, "drifted": 1, "unknown": 2, "learning": 3, "passed": 4}
 _BAD = ("failed", "drifted")
 
 
@@ -70,21 +70,24 @@ class Judged:
     """What verdicts are about.
 
     Attributes:
-        asset: the table, or the asset of a model.
-        version: of it that was judged.
+        version: of the table that was judged.
         day: the newest day of the window; None for what has no days.
         reference: the window that it was compared with, half-open, where there was one.
         reference_version: the table version that the reference was drawn from.
         run_id: of the run that judged.
     """
 
-    asset: str
     version: TableVersion
     day: date | None = None
     reference: tuple[date, date] | None = None
     reference_version: int | None = None
     run_id: str | None = None
     verdicts: tuple[Verdict, ...] = field(default=(), repr=False)
+
+    @property
+    def asset(self) -> str:
+        """The table, as assets are named."""
+        return self.version.table
 
 
 def verdicts(lake: Lake) -> Ledger:
@@ -152,7 +155,7 @@ def _follows(judged: Judged, before: Mapping[str, Any]) -> bool:
 
 def _state(judged: Judged, check: str, before: Mapping[str, Any] | None, now: object) -> dict[str, Any]:
     mine = [one for one in judged.verdicts if one.check == check]
-    worst = min(mine, key=lambda one: (_WORST[one.state], mine.index(one)))
+    worst = min(mine, key=lambda one: (WORST_FIRST.index(one.state), mine.index(one)))
     same = before is not None and before["state"] == worst.state
     again = before is not None and before["state"] in _BAD and worst.bad
     another = before is None or before["day"] is None or before["day"] != judged.day

@@ -16,13 +16,11 @@ until then the state is learning.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date
-from typing import Any
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from lightkeeper.errors import Refused
@@ -40,14 +38,14 @@ from lightkeeper.measure.deviations import (
     weekday,
     weights,
 )
-from lightkeeper.measure.drift import FLOOR, SD_OF_RANK
+from lightkeeper.measure.drift import FLOOR
+from lightkeeper.measure.quiet import Quiet, QuietColumn
 
-__all__ = ["QUIET", "RECENT", "WORTH", "Found", "Quiet", "QuietColumn", "Scores", "alarms", "calibrate", "judge", "scored"]
+__all__ = ["RECENT", "Found", "Scores", "alarms", "calibrate", "judge", "scored"]
 
 _Floats = NDArray[np.float64]
 _Ints = NDArray[np.int64]
 
-WORTH = 18.0  # independent days that a limit stands on at least
 RECENT = 9  # days that a judgement looks at
 _ALPHA = 0.01  # of a day, for each of the statistics
 _DISTANCE, _DEVIATIONS = 3, (3, 6)  # days that are taken together
@@ -61,101 +59,6 @@ _MOST = 0.5  # share of the days on which a column has rows
 _TINY = 1e-12
 _STEADY = 0.002  # the least scale: ranks, or a share, by which even a constant column may move
 _MAX_PHI = 0.95
-_FARTHEST = 20.0  # logarithm of the largest ratio that is told
-
-QUIET: dict[str, pl.DataType] = {
-    "column": pl.String(), "compared": pl.String(), "start": pl.Date(), "end": pl.Date(), "days": pl.Int64(),
-    "left_out": pl.List(pl.Date()), "tau": pl.Float64(), "limits": pl.List(pl.Float64()), "weights": pl.List(pl.Float64()),
-    "centres": pl.List(pl.Float64()), "scales": pl.List(pl.Float64()), "rows": pl.Float64(), "phi": pl.Float64(),
-    "errors": pl.List(pl.Float64()),
-}  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class QuietColumn:
-    """What quiet days say of one column.
-
-    Attributes:
-        name, kind: as in DayCounts and DayLevels.
-        weights: of the places that are compared.
-        centres: (7, places): the mean of each weekday, Monday first.
-        scales: root mean squares over quiet days of the distance, and of the mean deviations of three and of six days.
-        rows: of a median quiet day; a day with fewer has larger scales.
-        phi: how much of a deviation is left a day later.
-        errors: root mean squares of the errors of forecasts from a deviation one and two days before.
-    """
-
-    name: str
-    kind: str
-    weights: _Floats = field(repr=False)
-    centres: _Floats = field(repr=False)
-    scales: tuple[float, ...]
-    rows: float
-    phi: float
-    errors: tuple[float, float]
-
-    def numbers(self) -> tuple[Any, ...]:
-        """As QUIET holds them."""
-        lists = (self.weights.tolist(), self.centres.ravel().tolist(), list(self.scales))
-        return (*lists, self.rows, self.phi, list(self.errors))
-
-    def effect(self, distance: float) -> float:
-        """A distance for people: of a number in sd of a normal, of categories a share of the rows, else a ratio less 1."""
-        if self.kind in {"level", "total"}:
-            return math.expm1(min(distance, _FARTHEST))
-        return float(distance * (SD_OF_RANK if self.kind == "number" else 1.0))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Quiet:
-    """What quiet days of a table look like.
-
-    Attributes:
-        start, end: the first and last day of the reference.
-        days: of it that were kept.
-        left_out: odd days, which are no reference.
-        tau: days of memory: so many days tell as much as one independent day.
-        limits: of the distance of three days and of the deviations of three and six days, each in its scale; of a jump, in
-            root mean squares of the forecast's errors.
-        columns: those that could be calibrated.
-    """
-
-    start: date
-    end: date
-    days: int
-    left_out: tuple[date, ...]
-    tau: float
-    limits: tuple[float, ...]
-    columns: tuple[QuietColumn, ...]
-
-    @property
-    def worth(self) -> float:
-        """Independent days that the reference is worth."""
-        return self.days / self.tau
-
-    @property
-    def ready(self) -> bool:
-        """Whether a day can be judged."""
-        return bool(self.columns) and self.worth >= WORTH
-
-    @property
-    def missing(self) -> int:
-        """Further days, of the same memory, before a day can be judged."""
-        return max(0, math.ceil(WORTH * self.tau - self.days))
-
-    def to_frame(self) -> pl.DataFrame:
-        """One row a column, as QUIET says; `from_frame` gives it back."""
-        whole = (self.start, self.end, self.days, list(self.left_out), self.tau, list(self.limits))
-        rows = [(one.name, one.kind, *whole, *one.numbers()) for one in self.columns]
-        return pl.DataFrame(rows, schema=QUIET, orient="row")
-
-    @classmethod
-    def from_frame(cls, frame: pl.DataFrame) -> Quiet:
-        """What `to_frame` gave; at least one row."""
-        columns = tuple(_column(row) for row in frame.iter_rows(named=True))
-        one = frame.row(0, named=True)
-        days = (one["start"], one["end"], one["days"], tuple(one["left_out"]))
-        return cls(*days, one["tau"], tuple(one["limits"]), columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +72,6 @@ class Found:
         effect: of the last three days against their weekdays: see QuietColumn.effect.
         smallest: the least lasting effect that would have been called drift.
         strength: the largest of the statistics, in its limit: above 1 is beyond it.
-        before: the same a day earlier; NaN without one.
         rows: of the last three days.
     """
 
@@ -179,7 +81,6 @@ class Found:
     effect: float
     smallest: float
     strength: float
-    before: float
     rows: int
 
 
@@ -248,15 +149,14 @@ def judge(quiet: Quiet, days: Sequence[int], columns: Sequence[DayCounts | DayLe
     places = [Places.of(there[one.name].last(RECENT)) for one in reference]
     scores = scored(at, reference, places)
     drifted, strength = alarms(quiet, scores)[-1], _strength(quiet, scores)
-    before = strength[-2] if len(at) > 1 else np.full(len(reference), np.nan)
     found = []
     for number, (column, place) in enumerate(zip(reference, places, strict=True)):
         last = place.of_days(slice(-_DISTANCE, None))
         effect = column.effect(together(last, column.centres[weekday(at[-_DISTANCE:])], column.weights))
         smallest = max(floor, column.effect(_least(quiet, column)))
         seen = bool(drifted[number]) and effect >= floor
-        beyond = float(strength[-1, number]), float(before[number])
-        found.append(Found(column.name, column.kind, seen, effect, smallest, *beyond, int(last.rows.sum())))
+        beyond, rows = float(strength[-1, number]), int(last.rows.sum())
+        found.append(Found(column.name, column.kind, seen, effect, smallest, beyond, rows))
     return sorted(found, key=lambda one: (not one.drifted, -one.effect))
 
 
@@ -363,10 +263,3 @@ def _largest(values: _Floats, alpha: float) -> float:
         return math.inf
     k = max(1, math.floor(alpha * (len(maxima) + 1)))
     return max(float(np.sort(maxima)[-k]), 1.0)  # in scales: columns that never move have a limit as well
-
-
-def _column(row: Mapping[str, Any]) -> QuietColumn:
-    weight = np.array(row["weights"], np.float64)
-    centre = np.array(row["centres"], np.float64).reshape(7, -1)
-    rest = (tuple(row["scales"]), row["rows"], row["phi"], tuple(row["errors"]))
-    return QuietColumn(row["column"], row["compared"], weight, centre, *rest)

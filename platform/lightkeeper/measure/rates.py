@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from lightkeeper.errors import Refused
 from lightkeeper.values import Verdict
 
-__all__ = ["FEWEST", "rate"]
+__all__ = ["FEWEST", "nearest", "rate"]
 
 _Floats = NDArray[np.float64]
 
@@ -109,3 +109,14 @@ def _quiet(days: _Floats) -> _Usual:
         if least[0] / least[1] > rest.limit(int(least[1]), _FAR):
             return rest
     return _Usual.of(*ordered.T)
+
+
+def nearest(check: str, found: Sequence[Verdict], head: str) -> list[Verdict]:
+    """One check of many verdicts: those that fail; else the first that is not judged; else the one nearest to its limit."""
+    bad = [one for one in found if one.bad]
+    young = [one for one in found if one.state != "passed"]
+    if bad or young:
+        return bad or young[:1]
+    one = max(found, key=lambda each: (each.measured or 0.0) / (each.limit or 1.0))
+    why = f"{head} Nearest to its limit is {one.column}: {one.why}"
+    return [Verdict(check, "passed", why, one.measured, one.limit, one.n, extra=one.extra)]

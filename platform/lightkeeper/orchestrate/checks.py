@@ -1,15 +1,13 @@
 """Checks of every asset, made from what is declared beside it: Dagster shows them, the lake's verdicts keep them.
 
-Owns which checks an asset has and how a verdict looks in Dagster's UI. What is measured, and when it fails, stands in `watch`.
+Owns which checks an asset has. What is measured, and when it fails, stands in `watch`; how a verdict looks in the UI, in `results`.
 
-One step an asset looks at the version that the run made, or at the newest one, and gives a result for each check. A result is
-passed only when the state is: what is learning or unknown shows as a warning with its sentence, never as a success.
+One step an asset looks at the version that the run made, or at the newest one, and gives a result for each check.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
-from typing import Any
 
 import dagster as dg
 import polars as pl
@@ -17,16 +15,17 @@ import polars as pl
 from lightkeeper.errors import LightkeeperError
 from lightkeeper.lake.table import Lake
 from lightkeeper.lake.verdicts import Judged, record, states
-from lightkeeper.measure.picture import beside, markdown
 from lightkeeper.models.decisions import champion
 from lightkeeper.models.model import Model
 from lightkeeper.orchestrate.cost import cost_of
 from lightkeeper.orchestrate.io_manager import LakeIOManager, table_name
 from lightkeeper.orchestrate.landing import Landing, files_ledger
 from lightkeeper.orchestrate.recompute import contract_of
+from lightkeeper.orchestrate.results import GROUPED, Shown, pictures, results, series
 from lightkeeper.orchestrate.shown import FRESH, SEGMENTS
 from lightkeeper.values import TableVersion, Verdict
 from lightkeeper.watch import arrivals, models, runs, tables
+from lightkeeper.watch.drawing import Watched
 
 __all__ = ["Plan", "checks_of", "plans"]
 
@@ -37,21 +36,15 @@ _TOLD = {
     "categories": "Values that the reference never had.",
     "range": "Values outside the range of the reference.",
     "duplicates": "Rows of a day that repeat another.",
-    "drift": "Distance of the last days from the reference, season-matched; ranked by what it is worth.",
+    "drift": "Distance of the last days from quiet days of their weekdays; ranked by what it is worth.",
     "contract": "Lines that broke a rule of the contract beside what such days have.",
     "freshness": "Age of the newest event day against the promise, or against when days usually arrive.",
     "age": "Days since what the champion learnt.",
     "unlearnt": "Matured days that the champion has not learnt from.",
     "accuracy": "The champion's loss on matured outcomes beside its backtest.",
     "anomalies": "Series whose last outcomes left the champion's interval, false discoveries controlled.",
-    "run_time": "Seconds of the run beside those before it.",
-    "peak_memory": "Peak memory of the run beside those before it.",
-    "rows_per_second": "Rows a second of the run beside those before it.",
+    "run": "Seconds, peak memory and rows a second of the run beside those before it.",
 }
-_LINES = 5
-_NUMBERS = ("measured", "limit", "n")
-_SEVERITY = {"failed": dg.AssetCheckSeverity.ERROR}
-_WORST = ("failed", "drifted", "unknown", "learning", "passed")
 
 
 @dataclass(frozen=True)
@@ -74,11 +67,16 @@ class Plan:
     table: str
     step: str
     names: tuple[str, ...]
-    watched: tables.Watched | None = None
+    watched: Watched | None = None
     landing: Landing | None = None
     fresh_within: str | None = None
     model: Model | None = None
     learners: tuple[Model, ...] = ()
+
+    @property
+    def verdicts(self) -> tuple[str, ...]:
+        """The checks as verdicts name them."""
+        return tuple(one for name in self.names for one in GROUPED.get(name, (name,)))
 
 
 def plans(assets: Sequence[dg.AssetsDefinition], landings: Sequence[Landing] = (), models_: Sequence[Model] = ()) -> list[Plan]:
@@ -89,7 +87,7 @@ def plans(assets: Sequence[dg.AssetsDefinition], landings: Sequence[Landing] = (
 
 def _plan(spec: dg.AssetSpec, step: str, landed: Mapping[str, Landing], models_: Sequence[Model]) -> Plan:
     table, metadata = table_name(spec.key), {key: getattr(value, "value", value) for key, value in spec.metadata.items()}
-    plan = Plan(spec.key, table, step, runs.CHECKS, learners=tuple(one for one in models_ if one.table == table))
+    plan = Plan(spec.key, table, step, ("run",), learners=tuple(one for one in models_ if one.table == table))
     rejected = {one.rejected for one in landed.values()}
     for model in models_:
         if table == model.champion_table:
@@ -99,15 +97,13 @@ def _plan(spec: dg.AssetSpec, step: str, landed: Mapping[str, Landing], models_:
         if table == model.explanation_table:
             return plan
         if table == model.forecast_table and model.horizon:
-            watched = tables.Watched(table, "origin", (model.forecast_column,), keyed=True)
+            watched = Watched(table, "origin", (model.forecast_column,), keyed=True)
             return replace(plan, names=(*_DAILY, *plan.names), watched=watched)
     by, fresh = metadata.get("partition_expr"), metadata.get(FRESH)
     if by is None or table in rejected:
         return plan
     contract = contract_of(spec.metadata)
-    watched = tables.Watched(
-        table, str(by), keyed=bool(contract and contract.primary_key()), segments=tuple(metadata.get(SEGMENTS, ()))
-    )
+    watched = Watched(table, str(by), keyed=bool(contract and contract.primary_key()), segments=tuple(metadata.get(SEGMENTS, ())))
     first = ("contract", "freshness") if table in landed else ("freshness",) if fresh else ()
     return replace(plan, names=(*first, *_DAILY, *plan.names), watched=watched, landing=landed.get(table), fresh_within=fresh)
 
@@ -122,7 +118,7 @@ def checks_of(plan: Plan) -> dg.AssetChecksDefinition:
         number, made, peak = manager.looked_at(context, plan.table)
         lake, run_id = manager.lake, context.run.run_id
         if number < 0:
-            yield from _results(plan, [_nothing(plan, run_id)], {})
+            yield from results(plan.key, plan.names, [_nothing(plan, run_id)], {})
             return
         version = TableVersion(plan.table, number)
         found, shown = _looked(context, plan, lake, version)
@@ -130,7 +126,7 @@ def checks_of(plan: Plan) -> dg.AssetChecksDefinition:
             cost = cost_of(context.instance, run_id, plan.step, peak, lake.commit(version).rows)
             found += [runs.look(lake, plan.table, version, run_id, cost)] if cost else []
         record(lake, found)
-        yield from _results(plan, [*found, *_before(lake, plan, found)], shown)
+        yield from results(plan.key, plan.names, [*found, *_before(lake, plan, found)], shown)
 
     return watch
 
@@ -141,14 +137,14 @@ def _about(name: str) -> str:
 
 def _nothing(plan: Plan, run_id: str) -> Judged:
     why = f"{plan.table} has no version yet: materialize it first."
-    verdicts = tuple(Verdict(name, "unknown", why) for name in plan.names)
-    return Judged(plan.table, TableVersion(plan.table, 0), run_id=run_id, verdicts=verdicts)
+    verdicts = tuple(Verdict(name, "unknown", why) for name in plan.verdicts)
+    return Judged(TableVersion(plan.table, 0), run_id=run_id, verdicts=verdicts)
 
 
 def _before(lake: Lake, plan: Plan, found: Sequence[Judged]) -> list[Judged]:
     """Checks that this look did not ask, such as the run time of a run that made nothing: what holds of them."""
     asked = {verdict.check for one in found for verdict in one.verdicts}
-    left = [name for name in plan.names if name not in asked]
+    left = [name for name in plan.verdicts if name not in asked]
     held = {row["check"]: row for row in states(lake).rows(pl.col("asset") == plan.table).iter_rows(named=True)} if left else {}
     verdicts = []
     for name in left:
@@ -158,16 +154,13 @@ def _before(lake: Lake, plan: Plan, found: Sequence[Judged]) -> list[Judged]:
         else:
             why = f"{row['why']} (As of {row['known_at']:%Y-%m-%d %H:%M}.)"
             verdicts.append(Verdict(name, row["state"], why, row["measured"], row["limit"], row["n"], kind=row["kind"]))
-    return [Judged(plan.table, TableVersion(plan.table, 0), verdicts=tuple(verdicts))] if verdicts else []
+    return [Judged(TableVersion(plan.table, 0), verdicts=tuple(verdicts))] if verdicts else []
 
 
 # -- looking
 
 
-_Shown = dict[str, dict[str, Any]]  # check -> further metadata
-
-
-def _looked(context: dg.AssetCheckExecutionContext, plan: Plan, lake: Lake, version: TableVersion) -> tuple[list[Judged], _Shown]:
+def _looked(context: dg.AssetCheckExecutionContext, plan: Plan, lake: Lake, version: TableVersion) -> tuple[list[Judged], Shown]:
     """What a look finds; where it fails, every check it was to judge is unknown, with the reason, and the run goes on."""
     run_id = context.run.run_id
     try:
@@ -175,17 +168,17 @@ def _looked(context: dg.AssetCheckExecutionContext, plan: Plan, lake: Lake, vers
             return [models.age(lake, plan.model, version, run_id)], {}
         if plan.model is not None:
             seen = models.look(lake, plan.model, version, run_id)
-            return [seen.judged], _series(seen.series)
+            return [seen.judged], series(seen.series)
         return _of_days(plan, lake, version, run_id) if plan.watched is not None else ([], {})
     except Exception as error:
         if not isinstance(error, LightkeeperError):
             context.log.exception("%s could not be looked at", plan.table)
         why = f"{version} could not be judged: {type(error).__name__}: {error}"
-        names = [name for name in plan.names if name not in runs.CHECKS]
-        return [Judged(plan.table, version, run_id=run_id, verdicts=tuple(Verdict(name, "unknown", why) for name in names))], {}
+        names = [name for name in plan.verdicts if name not in runs.CHECKS]
+        return [Judged(version, run_id=run_id, verdicts=tuple(Verdict(name, "unknown", why) for name in names))], {}
 
 
-def _of_days(plan: Plan, lake: Lake, version: TableVersion, run_id: str) -> tuple[list[Judged], _Shown]:
+def _of_days(plan: Plan, lake: Lake, version: TableVersion, run_id: str) -> tuple[list[Judged], Shown]:
     watched = plan.watched
     if watched is None:
         return [], {}
@@ -198,7 +191,7 @@ def _of_days(plan: Plan, lake: Lake, version: TableVersion, run_id: str) -> tupl
     judged = [replace(one, verdicts=(*_contract(plan, lake, one, rows), *one.verdicts)) for one in seen.judged]
     if "freshness" in plan.names:
         judged[-1] = replace(judged[-1], verdicts=(_freshness(plan, lake, watched, version), *judged[-1].verdicts))
-    return judged, _pictures(judged[-1], seen.pictures)
+    return judged, pictures(judged[-1], seen.pictures)
 
 
 def _contract(plan: Plan, lake: Lake, judged: Judged, rows: Mapping[date, int]) -> list[Verdict]:
@@ -209,7 +202,7 @@ def _contract(plan: Plan, lake: Lake, judged: Judged, rows: Mapping[date, int]) 
     return arrivals.contract(lake, plan.table, plan.landing.rejected, judged.day, rows)
 
 
-def _freshness(plan: Plan, lake: Lake, watched: tables.Watched, version: TableVersion) -> Verdict:
+def _freshness(plan: Plan, lake: Lake, watched: Watched, version: TableVersion) -> Verdict:
     newest = lake.read(version.table, version).select(pl.col(watched.by).max()).collect().item()
     within = None if plan.fresh_within is None else arrivals.span(plan.fresh_within)
     return arrivals.freshness(newest, lake.clock(), files_ledger(lake) if plan.landing else None, plan.table, within)
@@ -227,79 +220,3 @@ def _effects(lake: Lake, learners: Sequence[Model]) -> dict[str, tuple[str, floa
             if feature not in found or found[feature][1] < effect:
                 found[feature] = (model.target, effect)
     return found
-
-
-# -- showing
-
-
-def _results(plan: Plan, judged: Sequence[Judged], shown: _Shown) -> Iterator[dg.AssetCheckResult]:
-    """A result a check: of the newest day; what earlier days of the same look showed is told beside it."""
-    for name in plan.names:
-        days = [(one, mine) for one in judged if (mine := [each for each in one.verdicts if each.check == name])]
-        last, mine = days[-1]
-        worst = min(mine, key=lambda one: (_WORST.index(one.state), mine.index(one)))
-        earlier = [one.day for one, found in days[:-1] if any(each.bad for each in found)]
-        why = worst.why + (f" Also on {', '.join(str(day) for day in earlier[-3:])}." if earlier else "")
-        yield dg.AssetCheckResult(
-            passed=worst.state == "passed",
-            check_name=name,
-            asset_key=plan.key,
-            severity=_SEVERITY.get(worst.state, dg.AssetCheckSeverity.WARN),
-            description=why,
-            metadata={**_metadata(last, worst, mine), **shown.get(name, {})},
-        )
-
-
-def _metadata(judged: Judged, worst: Verdict, mine: Sequence[Verdict]) -> dict[str, Any]:
-    found: dict[str, Any] = {"state": worst.state}
-    found |= {name: value for name in _NUMBERS if (value := getattr(worst, name)) is not None}
-    if judged.day is not None:
-        found["day"] = str(judged.day)
-    if judged.reference is not None:
-        found["reference"] = f"{judged.reference[0]} to {judged.reference[1]} of {judged.asset}@{judged.reference_version}"
-    if worst.column is not None:
-        found["column"] = worst.column + (f" ({worst.segment})" if worst.segment else "")
-    if worst.kind is not None:
-        found["kind"] = worst.kind
-    if len(mine) > 1:
-        found["columns"] = dg.MetadataValue.md(_table(mine))
-    return found | {"history": dg.MetadataValue.md(f"`lightkeeper check history {judged.asset}`")}
-
-
-def _table(mine: Sequence[Verdict]) -> str:
-    lines = ["| column | state | measured | limit |", "|---|---|---|---|"]
-    for one in mine[:_LINES]:
-        name = f"{one.column or ''} {one.segment or ''}".strip()
-        lines.append(f"| {name[:40]} | {one.state} | {_number(one.measured)} | {_number(one.limit)} |")
-    return "\n".join([*lines, *([f"\n{len(mine) - _LINES} more"] if len(mine) > _LINES else [])])
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.3g}"
-
-
-def _pictures(judged: Judged, windows: Mapping[str, tuple[list[int], list[int]]]) -> _Shown:
-    """The reference beside the last three days, of the column that moved most."""
-    drift = [one for one in judged.verdicts if one.check == "drift" and one.column in windows]
-    if not drift or drift[0].column is None:
-        return {}
-    name = drift[0].column
-    reference, current = windows[name]
-    if not reference or len(reference) != len(current):
-        return {}
-    return {
-        "drift": {"picture": dg.MetadataValue.md(markdown(beside(reference, current), f"{name}: grey the reference, blue now"))}
-    }
-
-
-def _series(series: pl.DataFrame) -> _Shown:
-    """The oddest series."""
-    if series.is_empty():
-        return {}
-    keys = series.columns[: series.columns.index("day")]
-    lines = ["| series | direction | days | actual | forecast | q |", "|---|---|---|---|---|---|"]
-    for row in series.head(_LINES).iter_rows(named=True):
-        name = ", ".join(str(row[key])[:30] for key in keys)
-        numbers = f"{row['actual']:,.0f} | {row['forecast']:,.0f} | {row['q']:.2g}"
-        lines.append(f"| {name} | {row['direction']} | {row['window_days']} | {numbers} |")
-    return {"anomalies": {"series": dg.MetadataValue.md("\n".join(lines))}}

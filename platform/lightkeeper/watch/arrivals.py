@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 
 import polars as pl
@@ -11,7 +11,7 @@ from lightkeeper.errors import BadDeclaration
 from lightkeeper.lake.ledger import Ledger
 from lightkeeper.lake.table import Lake
 from lightkeeper.measure.freshness import Usual, arrivals, fresh
-from lightkeeper.measure.rates import rate
+from lightkeeper.measure.rates import nearest, rate
 from lightkeeper.values import Verdict
 
 __all__ = ["contract", "freshness", "span"]
@@ -67,16 +67,7 @@ def contract(lake: Lake, table: str, rejected: str, day: date, rows: Mapping[dat
         rate("contract", rule, [(each.get((one, rule), 0), totals[one]) for one in days], each.get((day, rule), 0), totals[day])
         for rule in rules
     ]
-    return _worst(found, len(rules), totals[day])
-
-
-def _worst(found: Sequence[Verdict], rules: int, lines: int) -> list[Verdict]:
-    bad = [one for one in found if one.bad]
-    if bad:
-        return bad
     if not found:
-        return [Verdict("contract", "passed", f"All {lines:,} lines keep the contract, as all before them did.", 0.0, n=lines)]
-    young = [one for one in found if one.state != "passed"]
-    nearest = young[0] if young else max(found, key=lambda one: (one.measured or 0.0) / (one.limit or 1.0))
-    why = f"{rules} rules were broken now or before. Nearest to its limit is {nearest.column}: {nearest.why}"
-    return [Verdict("contract", nearest.state, why, nearest.measured, nearest.limit, nearest.n, extra=nearest.extra)]
+        lines = f"All {totals[day]:,} lines keep the contract, as all before them did."
+        return [Verdict("contract", "passed", lines, 0.0, n=totals[day])]
+    return nearest("contract", found, f"{len(rules)} rules were broken now or before.")

@@ -14,11 +14,11 @@ import numpy as np
 import polars as pl
 
 from lightkeeper.lake.table import Lake
-from lightkeeper.lake.verdicts import profiles, references
-from lightkeeper.measure.daily import QUIET, Quiet
+from lightkeeper.lake.verdicts import PROFILED, profiles, references
 from lightkeeper.measure.deviations import DayCounts, DayLevels
 from lightkeeper.measure.members import Members, level_of
 from lightkeeper.measure.profile import PROFILE, Profile
+from lightkeeper.measure.quiet import QUIET, Quiet
 
 __all__ = [
     "LEVEL",
@@ -84,6 +84,15 @@ class Days:
     """The known days of a table, by day, as their kept rows."""
 
     rows: pl.DataFrame = field(repr=False)
+
+    @classmethod
+    def none(cls) -> Days:
+        """No day."""
+        return cls(pl.DataFrame(schema=PROFILED))
+
+    def with_rows(self, new: Sequence[Mapping[str, object]]) -> Days:
+        """These and new rows of `profiles`; a day that is in both is as it was counted last."""
+        return Days(_newest(pl.concat([self.rows, pl.DataFrame(new, schema=PROFILED)])))
 
     @property
     def days(self) -> list[date]:
@@ -185,8 +194,13 @@ def profile_rows(asset: str, reference: int, version: int, days: Iterable[Day]) 
 
 def known_days(lake: Lake, asset: str, reference: int) -> Days:
     """The days that are counted in the cells of a reference, each as it was counted last."""
-    held = profiles(lake).rows((pl.col("asset") == asset) & (pl.col("reference") == reference))
-    return Days(held.unique(["day", "segment", "column"], keep="last", maintain_order=True))
+    return Days(_newest(profiles(lake).rows((pl.col("asset") == asset) & (pl.col("reference") == reference))))
+
+
+def _newest(rows: pl.DataFrame) -> pl.DataFrame:
+    """Of each day the rows of the version that it was counted in last."""
+    last = rows.filter(pl.col("version") == pl.col("version").max().over("day"))
+    return last.unique(["day", "segment", "column"], keep="last", maintain_order=True)
 
 
 def reference_rows(asset: str, reference: Reference) -> Iterator[dict[str, object]]:

@@ -50,7 +50,7 @@ def age(lake: Lake, model: Model, version: TableVersion, run_id: str | None = No
     else:
         last = lake.read(model.table).filter(pl.col(model.target).is_not_null()).select(pl.col(model.time).max()).collect().item()
         found = model_age(who.trained.last_day, last or who.trained.last_day, now, model.max_age_days)
-    return Judged(f"{model.name}_champion", version, now.date() - timedelta(1), run_id=run_id, verdicts=tuple(found))
+    return Judged(version, now.date() - timedelta(1), run_id=run_id, verdicts=tuple(found))
 
 
 def look(lake: Lake, model: Model, version: TableVersion, run_id: str | None = None) -> Looked:
@@ -63,7 +63,7 @@ def look(lake: Lake, model: Model, version: TableVersion, run_id: str | None = N
     if last is None or known.is_empty():
         why = f"{version} has no outcome yet: no forecast has matured."
         nothing = tuple(Verdict(check, "learning", why) for check in checks_of_outcomes(model))
-        return Looked(Judged(version.table, version, run_id=run_id, verdicts=nothing), pl.DataFrame())
+        return Looked(Judged(version, run_id=run_id, verdicts=nothing), pl.DataFrame())
     recent = outcomes.filter(pl.col(model.time) > last - timedelta(_MATURED))
     mine = recent.filter(pl.col("model_version") == who.name)
     past = calibration(model, who, table, known).filter(pl.col(model.time) <= _learnt(who, last))
@@ -73,7 +73,7 @@ def look(lake: Lake, model: Model, version: TableVersion, run_id: str | None = N
     if "anomalies" in checks_of_outcomes(model):
         series, verdict = anomalous(model, who, recent, past, known)
         found.append(verdict)
-    return Looked(Judged(version.table, version, last, run_id=run_id, verdicts=tuple(found)), series)
+    return Looked(Judged(version, last, run_id=run_id, verdicts=tuple(found)), series)
 
 
 def _server(lake: Lake, model: Model) -> Server:

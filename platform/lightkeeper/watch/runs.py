@@ -38,7 +38,7 @@ def look(lake: Lake, asset: str, version: TableVersion, run_id: str, cost: Cost)
     seconds = max(cost.seconds, _LEAST)
     found = run_time(_past(lake, asset, run_id), seconds, cost.peak_mb, cost.rows or None)
     found = [replace(one, extra={**one.extra, "rows": cost.rows}) if one.check == "run_time" else one for one in found]
-    return Judged(asset, version, run_id=run_id, verdicts=tuple(found))
+    return Judged(version, run_id=run_id, verdicts=tuple(found))
 
 
 def _past(lake: Lake, asset: str, run_id: str) -> pl.DataFrame:

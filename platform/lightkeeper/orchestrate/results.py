@@ -1,0 +1,100 @@
+"""How verdicts look in Dagster's UI: a result a check, its sentence and numbers, a table of columns, a picture. It judges nothing.
+
+A result is passed only when the state is: what is learning or unknown shows as a warning with its sentence, never as a success.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from lightkeeper.lake.verdicts import Judged
+from lightkeeper.measure.picture import beside, markdown
+from lightkeeper.values import WORST_FIRST, Verdict
+from lightkeeper.watch import runs
+
+__all__ = ["GROUPED", "Shown", "pictures", "results", "series"]
+
+Shown = dict[str, dict[str, Any]]  # check -> further metadata
+
+GROUPED = {"run": runs.CHECKS}  # Dagster's check -> the verdicts that it shows together
+
+_LINES = 5
+_NUMBERS = ("measured", "limit", "n")
+
+
+def results(key: dg.AssetKey, names: Sequence[str], judged: Sequence[Judged], shown: Shown) -> Iterator[dg.AssetCheckResult]:
+    """A result a check: of the newest day; what earlier days of the same look showed is told beside it."""
+    for name in names:
+        shows = GROUPED.get(name, (name,))
+        days = [(one, mine) for one in judged if (mine := [each for each in one.verdicts if each.check in shows])]
+        last, mine = days[-1]
+        worst = min(mine, key=lambda one: (WORST_FIRST.index(one.state), mine.index(one)))
+        earlier = [one.day for one, found in days[:-1] if any(each.bad for each in found)]
+        why = worst.why + (f" Also on {', '.join(str(day) for day in earlier[-3:])}." if earlier else "")
+        yield dg.AssetCheckResult(
+            passed=worst.state == "passed",
+            check_name=name,
+            asset_key=key,
+            severity=dg.AssetCheckSeverity.ERROR if worst.state == "failed" else dg.AssetCheckSeverity.WARN,
+            description=why,
+            metadata={**_metadata(last, worst, mine), **shown.get(name, {})},
+        )
+
+
+def _metadata(judged: Judged, worst: Verdict, mine: Sequence[Verdict]) -> dict[str, Any]:
+    found: dict[str, Any] = {"state": worst.state}
+    found |= {name: value for name in _NUMBERS if (value := getattr(worst, name)) is not None}
+    if judged.day is not None:
+        found["day"] = str(judged.day)
+    if judged.reference is not None:
+        found["reference"] = f"{judged.reference[0]} to {judged.reference[1]} of {judged.asset}@{judged.reference_version}"
+    if worst.column is not None:
+        found["column"] = worst.column + (f" ({worst.segment})" if worst.segment else "")
+    if worst.kind is not None:
+        found["kind"] = worst.kind
+    if len(mine) > 1:
+        found["columns"] = dg.MetadataValue.md(_table(mine))
+    return found | {"history": dg.MetadataValue.md(f"`lightkeeper check history {judged.asset}`")}
+
+
+def _table(mine: Sequence[Verdict]) -> str:
+    lines = ["| column | state | measured | limit |", "|---|---|---|---|"]
+    for one in mine[:_LINES]:
+        name = f"{one.column or ''} {one.segment or ''}".strip() or one.check
+        lines.append(f"| {name[:40]} | {one.state} | {_number(one.measured)} | {_number(one.limit)} |")
+    return "\n".join([*lines, *([f"\n{len(mine) - _LINES} more"] if len(mine) > _LINES else [])])
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.3g}"
+
+
+def pictures(judged: Judged, windows: Mapping[str, tuple[list[int], list[int]]]) -> Shown:
+    """The reference beside the last three days, of the column that moved most."""
+    drift = [one for one in judged.verdicts if one.check == "drift" and one.column in windows]
+    if not drift or drift[0].column is None:
+        return {}
+    name = drift[0].column
+    reference, current = windows[name]
+    if not reference or len(reference) != len(current):
+        return {}
+    return {
+        "drift": {"picture": dg.MetadataValue.md(markdown(beside(reference, current), f"{name}: grey the reference, blue now"))}
+    }
+
+
+def series(found: pl.DataFrame) -> Shown:
+    """The oddest series."""
+    if found.is_empty():
+        return {}
+    keys = found.columns[: found.columns.index("day")]
+    lines = ["| series | direction | days | actual | forecast | q |", "|---|---|---|---|---|---|"]
+    for row in found.head(_LINES).iter_rows(named=True):
+        name = ", ".join(str(row[key])[:30] for key in keys)
+        numbers = f"{row['actual']:,.0f} | {row['forecast']:,.0f} | {row['q']:.2g}"
+        lines.append(f"| {name} | {row['direction']} | {row['window_days']} | {numbers} |")
+    return {"anomalies": {"series": dg.MetadataValue.md("\n".join(lines))}}

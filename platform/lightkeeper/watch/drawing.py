@@ -1,0 +1,114 @@
+"""A reference drawn from a table's rows, and calibrated on the days that are counted in its cells.
+
+Owns what is compared of a table: columns, segments, members, known values. When a reference is drawn, `tables` says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+
+import polars as pl
+
+from lightkeeper.measure.daily import calibrate
+from lightkeeper.measure.members import members_of
+from lightkeeper.measure.profile import Profile
+from lightkeeper.watch.kept import NOTHING, Days, Reference
+
+__all__ = ["ENOUGH", "NUMBERING", "Drawing", "Watched", "calibrated", "draw", "earlier", "unrepeated"]
+
+ENOUGH = 28  # days of a reference from which its last third tells how usual new values are
+NUMBERING = frozenset({"row", "file"})  # columns of the landing that only say where a row came from
+_OF_SEGMENT = 30  # rows that a day of a segment usually has
+_SEGMENTS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """What is declared of a table.
+
+    Attributes:
+        table: its name.
+        by: its date column.
+        columns: to profile; none: all but dates, times and what numbers the rows.
+        keyed: whether the contract says that no row repeats another.
+        segments: columns whose most frequent values are watched on their own.
+    """
+
+    table: str
+    by: str
+    columns: tuple[str, ...] = ()
+    keyed: bool = False
+    segments: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """Which drawing it is: its number, the table version it is drawn from, when, and why."""
+
+    number: int
+    version: int
+    known_at: datetime
+    why: str
+
+
+def draw(watched: Watched, rows: pl.DataFrame, drawing: Drawing) -> Reference:
+    """A reference of the rows of some days, not calibrated yet."""
+    past = rows.sort(watched.by, maintain_order=True)
+    days = past[watched.by].drop_nulls().unique().sort().to_list()
+    cells = _cells(watched, past, days)
+    numbers = [name for name, one in cells.columns.items() if one.cells.kind == "number"]
+    return Reference(
+        number=drawing.number, version=drawing.version, cells=cells, members=members_of(past, numbers), quiet=NOTHING,
+        volume=NOTHING, segments=_segments(watched, past, len(days)), known_at=drawing.known_at, why=drawing.why,
+    )  # fmt: skip
+
+
+def _columns(watched: Watched, rows: pl.DataFrame) -> list[str]:
+    if watched.columns:
+        return [name for name in watched.columns if name in rows.columns]
+    names = [name for name, dtype in rows.schema.items() if not dtype.is_temporal() and name not in NUMBERING]
+    of_days = rows.group_by(watched.by).agg(pl.col(names).n_unique()).select(pl.col(names).max())
+    whole = rows.select(pl.col(names).n_unique())
+    return [name for name in names if of_days[name][0] != 1 or whole[name][0] == 1]  # what a whole day shares tells the day
+
+
+def _cells(watched: Watched, past: pl.DataFrame, drawn: Sequence[date]) -> Profile:
+    """The cells of a reference; values that its last third brought are called new, so that it tells how usual new ones are."""
+    cells = Profile.of(past, columns=_columns(watched, past))
+    early = past.filter(pl.col(watched.by) <= drawn[earlier(len(drawn)) - 1])
+    seen = Profile.of(early, columns=[name for name, one in cells.columns.items() if one.cells.kind == "category"])
+    columns = {
+        name: replace(one, cells=replace(one.cells, known=seen.columns[name].cells.known)) if name in seen.columns else one
+        for name, one in cells.columns.items()
+    }
+    return Profile(cells.rows, columns)
+
+
+def earlier(days: int) -> int:
+    """How many of the reference's days say which values are known."""
+    return days if days < ENOUGH else 2 * days // 3
+
+
+def unrepeated(watched: Watched, rows: pl.DataFrame) -> list[str] | None:
+    """The columns in which no two rows of a day should agree; None where the contract sees to it."""
+    return None if watched.keyed else [name for name in rows.columns if name not in NUMBERING]
+
+
+def _segments(watched: Watched, rows: pl.DataFrame, days: int) -> dict[str, tuple[str, str]]:
+    """The most frequent values of the declared columns, where a day usually has enough rows of them."""
+    found = {}
+    for column in watched.segments:
+        counts = rows[column].cast(pl.String).drop_nulls().value_counts(sort=True).head(_SEGMENTS)
+        for value, n in counts.iter_rows():
+            if n >= _OF_SEGMENT * days:
+                found[f"{column}={value}"] = (column, str(value))
+    return found
+
+
+def calibrated(reference: Reference, known: Days) -> Reference:
+    """The reference with what some days look like."""
+    days = [day.toordinal() for day in known.days]
+    quiet = calibrate(days, known.compared(reference.cells, reference.members))
+    return replace(reference, quiet=quiet, volume=calibrate(days, [known.volumes()]))

@@ -1,0 +1,142 @@
+"""What drifted on a day, column by column, in sentences: by how much, of what kind, what it is worth, what would have been seen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from typing import Any
+
+import polars as pl
+
+from lightkeeper.measure.daily import RECENT, Found, judge
+from lightkeeper.measure.kinds import Told, tell
+from lightkeeper.measure.quiet import Quiet
+from lightkeeper.values import TableVersion, Verdict
+from lightkeeper.watch.drawing import NUMBERING
+from lightkeeper.watch.kept import LEVEL, SEGMENT, Days, Reference
+
+__all__ = ["Effects", "Rows", "drift"]
+
+Effects = Mapping[str, tuple[str, float]]  # column -> unit and mean |contribution| to a forecast
+
+_BEFORE = 28  # reference days that a shift is explained with
+_SINCE, _DAYS = 5, 3  # calendar days, and days with rows, that show it
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The rows that are judged.
+
+    Attributes:
+        version: of the table.
+        frame: its rows.
+        by: its date column.
+        today: by the home's clock.
+        effects: of features that a model learns from the table.
+    """
+
+    version: TableVersion
+    frame: pl.LazyFrame = field(repr=False)
+    by: str
+    today: date
+    effects: Effects
+
+
+def drift(rows: Rows, reference: Reference, known: Days, day: date) -> list[Verdict]:
+    """A verdict a column and segment; those that drifted first, by what they are worth."""
+    gone = _gone(rows, reference)
+    lost = {one.column for one in gone}
+    window = known.upto(day, RECENT)
+    compared = [one for one in window.compared(reference.cells, reference.members) if one.name.partition(SEGMENT)[0] not in lost]
+    found = judge(reference.quiet, [one.toordinal() for one in window.days], compared)
+    judged = lost | {one.column for one in found}
+    unjudged = [
+        Verdict("drift", "unknown", f"{name} has no values on most days of the reference, so that none are compared.", column=name)
+        for name, one in reference.cells.columns.items()
+        if name not in judged and (one.cells.size or not one.n)
+    ]
+    told = _kind(rows, reference, day, [one for one in found if one.drifted])
+    made = [_verdict(rows, reference, one, told) for one in found if one.rows]
+    empty = [
+        Verdict("drift", "unknown", f"{one.column} has no values in the last 3 days.", column=one.column, n=0)
+        for one in found if not one.rows
+    ]  # fmt: skip
+    made.sort(key=lambda one: (not one.bad, -float(str(one.extra.get("impact", 0.0))), -float(str(one.extra["strength"]))))
+    return [*gone, *made, *empty, *unjudged] or [_no_columns(rows)]
+
+
+def _no_columns(rows: Rows) -> Verdict:
+    return Verdict("drift", "unknown", f"{rows.version} has no column that can be compared.")
+
+
+def _gone(rows: Rows, reference: Reference) -> list[Verdict]:
+    """Columns of the reference that vanished, or whose type became another kind."""
+    schema = rows.frame.collect_schema()
+    found = []
+    for name, one in reference.cells.columns.items():
+        if name not in schema:
+            why = f"{name} vanished: {rows.version} has no such column, {rows.version.table}@{reference.version} had one."
+            found.append(Verdict("drift", "failed", why, column=name))
+        elif schema[name].is_numeric() != (one.cells.kind == "number") and one.cells.kind != "other":
+            why = f"{name} was {one.type} in {rows.version.table}@{reference.version} and is {schema[name]}: it is not compared."
+            found.append(Verdict("drift", "failed", why, column=name))
+    return found
+
+
+def _verdict(rows: Rows, reference: Reference, found: Found, told: Told | None) -> Verdict:
+    quiet = reference.quiet
+    column, _, segment = found.column.partition(SEGMENT)
+    size, least = _sizes(found, segment)
+    state = "learning" if not quiet.ready else "drifted" if found.drifted else "passed"
+    where = f" where {segment}" if "=" in segment else ""
+    why = f"{column}{where}: {size} in the last 3 days ({found.rows:,} values against {quiet.days} days)"
+    if quiet.ready:
+        why += f"; {found.strength:.2f} x the limit, {least} would have been seen."
+    else:
+        why += f". {_learning(rows, quiet)}"
+    extra: dict[str, Any] = {"strength": round(found.strength, 4), "smallest": found.smallest, "tau": round(quiet.tau, 2)}
+    if column in rows.effects and not segment:
+        unit, effect = rows.effects[column]
+        extra |= {"impact": found.effect * effect, "unit": unit}
+    if state == "drifted" and told is not None:
+        why += f" {told.evidence}" if told.kind else ""
+    kind = told.kind if told is not None and state == "drifted" else None
+    limit = found.smallest if quiet.ready else None
+    return Verdict("drift", state, why, found.effect, limit, found.rows, column, segment or None, kind, extra)
+
+
+def _sizes(found: Found, segment: str) -> tuple[str, str]:
+    """An effect and the least one that would have been seen, in words."""
+    if found.kind == "level":
+        return f"off by {found.effect:.1%} from what each {segment.removeprefix(LEVEL)} usually has", f"{found.smallest:.1%}"
+    if found.kind == "category":
+        return f"{found.effect:.1%} of its rows changed value", f"{found.smallest:.1%}"
+    return f"moved like a normal by {found.effect:.3f} of its sd", f"{found.smallest:.3f}"
+
+
+def _learning(rows: Rows, quiet: Quiet) -> str:
+    """What is missing before a day can be judged, and about when it will be there."""
+    if not quiet.days:
+        return "No day is known to compare with."
+    when = rows.today + timedelta(quiet.missing)
+    return (
+        f"{quiet.days} days are worth {quiet.worth:.0f} independent ones (memory {quiet.tau:.1f} days): alerts start about {when}."
+    )
+
+
+def _kind(rows: Rows, reference: Reference, day: date, drifted: Sequence[Found]) -> Told | None:
+    """What kind of shift the drifted columns show, from the rows of both windows; read only when something drifted."""
+    if not drifted or not reference.quiet.ready:
+        return None
+    by, quiet = rows.by, reference.quiet
+    start = quiet.end - timedelta(_BEFORE)
+    both = rows.frame.filter(
+        pl.col(by).is_between(start, quiet.end) | pl.col(by).is_between(day - timedelta(_SINCE), day)
+    ).collect()
+    before = both.filter(pl.col(by).is_between(start, quiet.end) & ~pl.col(by).is_in(list(quiet.left_out)))
+    last = both.filter(pl.col(by) > quiet.end)
+    now = last.filter(pl.col(by).is_in(last[by].unique().sort().tail(_DAYS).implode()))
+    columns = [name for name in rows.frame.collect_schema().names() if name not in NUMBERING]
+    names = list(dict.fromkeys(one.column.partition(SEGMENT)[0] for one in drifted))
+    return tell(before.select(columns), now.select(columns), names)

@@ -1,0 +1,163 @@
+"""A table looked at, without Dagster: each check made to fail; what cannot be judged is never passed; new references."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from lightkeeper.lake.table import Lake
+from lightkeeper.lake.verdicts import Judged, record
+from lightkeeper.values import Verdict
+from lightkeeper.watch.drawing import Watched
+from lightkeeper.watch.kept import last_reference
+from lightkeeper.watch.tables import look
+
+FIRST = date(2025, 1, 6)
+HISTORY = 60
+ROWS = 200
+WATCHED = Watched("orders", "day")
+
+
+def day_of(number: int, seed: int = 1, shift: float = 0.0) -> pl.DataFrame:
+    """One day's rows: a number, a text of few values, a number that a unit makes unique."""
+    random = np.random.default_rng([seed, number])
+    return pl.DataFrame({
+        "day": [FIRST + timedelta(number)] * ROWS,
+        "size": random.normal(100 + shift, 10, ROWS),
+        "shop": random.choice(["north", "south", "east"], ROWS),
+        "code": [f"{number:04}{place:04}" for place in range(ROWS)],
+    })  # fmt: skip
+
+
+class Shop:
+    """A lake with one table, and the day that it is."""
+
+    def __init__(self, folder: Path, watched: Watched = WATCHED) -> None:
+        self.today, self.watched = FIRST + timedelta(HISTORY), watched
+        self.lake = Lake(folder, clock=lambda: datetime.combine(self.today, datetime.min.time(), UTC))
+        self.lake.write("orders", pl.concat([day_of(number) for number in range(HISTORY)]), by="day")
+        self.look()
+
+    def look(self, promoted: datetime | None = None) -> list[Judged]:
+        found = look(self.lake, self.watched, self.lake.version("orders"), promoted=promoted).judged
+        record(self.lake, found)
+        return list(found)
+
+    def land(self, rows: pl.DataFrame) -> list[Verdict]:
+        """A day arrives and is looked at; the verdicts on it."""
+        day = rows["day"][0]
+        self.today = day + timedelta(1)
+        self.lake.write("orders", rows, by="day", replace=[day])
+        return list(self.look()[-1].verdicts)
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Shop:
+    return Shop(tmp_path)
+
+
+def states(verdicts: list[Verdict], check: str) -> set[str]:
+    return {one.state for one in verdicts if one.check == check}
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_quiet_day_fails_no_check(shop: Shop, seed: int) -> None:
+    assert not [one for one in shop.land(day_of(HISTORY, seed)) if one.bad]
+
+
+@pytest.mark.parametrize(
+    ("check", "column", "spoilt"),
+    [
+        ("nulls", "size", {"size": pl.when(pl.int_range(pl.len()) < 40).then(None).otherwise(pl.col("size"))}),
+        ("range", "size", {"size": pl.when(pl.int_range(pl.len()) < 40).then(9e9).otherwise(pl.col("size"))}),
+        ("range", "size", {"size": pl.when(pl.int_range(pl.len()) < 40).then(float("inf")).otherwise(pl.col("size"))}),
+        ("categories", "shop", {"shop": pl.when(pl.int_range(pl.len()) < 40).then(pl.lit("west")).otherwise(pl.col("shop"))}),
+    ],
+)
+def test_a_day_with_a_fifth_of_bad_values_is_named_by_its_column(
+    shop: Shop, check: str, column: str, spoilt: dict[str, pl.Expr]
+) -> None:
+    bad = [one for one in shop.land(day_of(HISTORY).with_columns(**spoilt)) if one.bad]
+    assert [(one.check, one.column) for one in bad] == [(check, column)]
+
+
+def test_rows_that_repeat_another_are_duplicates(shop: Shop) -> None:
+    rows = day_of(HISTORY)
+    found = shop.land(pl.concat([rows.head(ROWS - 40), rows.head(40)]))
+    assert states(found, "duplicates") == {"failed"}
+
+
+@pytest.mark.parametrize("rows", [1, 10 * ROWS])
+def test_a_day_with_few_or_many_rows_fails_its_volume(shop: Shop, rows: int) -> None:
+    found = shop.land(pl.concat([day_of(HISTORY, seed) for seed in range(10)]).head(rows))
+    assert states(found, "volume") == {"failed"}
+
+
+def test_a_lasting_shift_drifts_in_its_column_alone(shop: Shop) -> None:
+    found = [shop.land(day_of(HISTORY + number, shift=10.0)) for number in range(4)][-1]
+    assert {one.column for one in found if one.state == "drifted"} == {"size"}
+
+
+def test_a_column_that_vanished_and_one_that_became_a_text_fail_with_both_versions_named(shop: Shop) -> None:
+    shop.lake.migrate("orders", lambda rows: rows.drop("shop").with_columns(pl.col("size").cast(pl.String)), "the till changed")
+    found = {one.column: one for one in shop.look()[-1].verdicts if one.check == "drift"}
+    assert found["shop"].state == found["size"].state == "failed"
+    assert "vanished" in found["shop"].why
+    assert "is String" in found["size"].why
+
+
+def test_new_values_of_a_column_with_more_values_than_are_listed_are_told_to_go_unnoticed(shop: Shop) -> None:
+    found = [one for one in shop.land(day_of(HISTORY)) if one.check == "categories"]
+    assert [one.state for one in found] == ["passed"]
+    assert "New values of code are not noticed" in found[0].why
+
+
+def test_categories_that_cannot_be_listed_are_unknown_and_never_passed(tmp_path: Path) -> None:
+    shop = Shop(tmp_path, Watched("orders", "day", columns=("code",)))
+    assert states(shop.land(day_of(HISTORY)), "categories") == {"unknown"}
+
+
+def test_a_table_whose_days_are_all_to_come_is_unknown_in_every_check(shop: Shop) -> None:
+    shop.today = FIRST
+    found = shop.look()[-1].verdicts
+    assert {one.state for one in found} == {"unknown"}
+    assert len(found) == 6
+
+
+def test_a_reference_of_three_weeks_is_learning_and_says_from_when_it_can_judge(tmp_path: Path) -> None:
+    lake = Lake(tmp_path, clock=lambda: datetime(2025, 1, 27, tzinfo=UTC))
+    lake.write("orders", pl.concat([day_of(number) for number in range(15)]), by="day")
+    found = [one for one in look(lake, WATCHED, lake.version("orders")).judged[-1].verdicts if one.check == "drift"]
+    assert {one.state for one in found} == {"learning"}
+    assert all("alerts start about" in one.why for one in found)
+
+
+def test_a_day_that_was_replaced_is_counted_and_judged_anew(shop: Shop) -> None:
+    bad = day_of(HISTORY).with_columns(size=pl.lit(9e9))
+    assert states(shop.land(bad), "range") == {"failed"}
+    assert states(shop.land(day_of(HISTORY)), "range") == {"passed"}
+
+
+def test_a_promotion_draws_a_new_reference(shop: Shop) -> None:
+    shop.land(day_of(HISTORY))
+    shop.look(promoted=datetime(2030, 1, 1, tzinfo=UTC))
+    reference = last_reference(shop.lake, "orders")
+    assert reference is not None
+    assert reference.number == 2
+
+
+@pytest.mark.parametrize(("shift", "number"), [(0.0, 2), (10.0, 1)])
+def test_twice_as_many_days_draw_a_new_reference_unless_a_column_drifts(tmp_path: Path, shift: float, number: int) -> None:
+    shop = Shop(tmp_path)
+    later = [day_of(HISTORY + one, shift=shift) for one in range(HISTORY)]
+    for rows in (later[:10], later[10:], later[-1:]):  # what drifts is seen before there are twice as many days
+        shop.today = rows[-1]["day"][0] + timedelta(1)
+        shop.lake.write("orders", pl.concat(rows), by="day", replace=[one["day"][0] for one in rows])
+        shop.look()
+    reference = last_reference(shop.lake, "orders")
+    assert reference is not None
+    assert reference.number == number
