@@ -125,13 +125,16 @@ def _told(held: DataFrame) -> Sequence[RenderableType]:
     parts: list[RenderableType] = []
     for row in bad:
         parts += [_head(row), _sentence(row["why"])]
-    if young:
+    shown = [row for row in young if row["check"] not in _COSTS]
+    if shown:
         table, _ = grid([
-            Column("not judged", [text(f"{row['asset']} {row['check']}") for row in young]),
-            Column("state", [row["state"] for row in young]),
-            Column("why", [text(row["why"]) for row in young], rank=1, least=20),
+            Column("not judged", [text(f"{row['asset']} {row['check']}") for row in shown]),
+            Column("state", [row["state"] for row in shown]),
+            Column("why", [text(row["why"]) for row in shown], rank=1, least=20),
         ])  # fmt: skip
         parts.append(table)
+    if costs := len({row["asset"] for row in young if row["check"] in _COSTS}):
+        parts.append(f"What a run of {costs} assets usually takes is still being learnt.")
     passed = len(rows) - len(bad) - len(young)
     parts.append(f"{passed} passed, {len(bad)} failed or drifted, {len(young)} learning or unknown.")
     return [*parts, dim("Each column and its sentence: --explain. Before: lightkeeper check history")]
@@ -145,11 +148,11 @@ def _head(row: dict[str, Any]) -> RenderableType:
     return Text.assemble((row["state"], _COLOURS[row["state"]]), f" {row['asset']} {row['check']} on {row['day']}{since}{kind}")
 
 
-def _sentence(why: str) -> str:
+def _sentence(why: str, indent: str = "  ") -> str:
     """The sentence below its head, wrapped where the terminal has a width."""
     import textwrap
 
-    return textwrap.fill(text(why), min(width(), _WIDEST), initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False)
+    return textwrap.fill(text(why), min(width(), _WIDEST), initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
 
 
 def _explained(rows: DataFrame) -> Sequence[RenderableType]:
@@ -161,7 +164,7 @@ def _explained(rows: DataFrame) -> Sequence[RenderableType]:
         parts.append(Text(f"{asset} {check}", style="bold"))
         for row in mine.iter_rows(named=True):
             kind = f" ({row['kind']})" if row["kind"] else ""
-            parts += [Text.assemble("  ", (row["state"], _COLOURS[row["state"]]), kind), _sentence(f"  {row['why']}")]
+            parts += [Text.assemble("  ", (row["state"], _COLOURS[row["state"]]), kind), _sentence(row["why"], "    ")]
     return parts or ["Nothing is checked."]
 
 

@@ -106,7 +106,7 @@ def _listed(scenarios: Any) -> Any:
         Column("scenario", [one.name for one in rows]),
         Column("default", [f"{one.default:g}" for one in rows], right=True, rank=1),
         Column("unit", [text(one.unit) for one in rows], rank=2),
-        Column("what happens", [text(one.description) for one in rows], least=20),
+        Column("what happens", [text(one.description) for one in rows], least=55),
     ])  # fmt: skip
     return table
 
