@@ -27,8 +27,10 @@ def test_dagster_validates_the_definitions_of_a_fresh_clone(tmp_path: Path) -> N
 def test_every_job_and_sensor_of_the_repository_resolves(fresh: Story) -> None:
     repository = fresh.defs.get_repository_def()
     repository.load_all_definitions()
-    assert [sensor.name for sensor in repository.sensor_defs] == ["arrivals"]
-    assert len(repository.get_all_jobs()) == 2  # all assets, and those of the sensor
+    assert [sensor.name for sensor in repository.sensor_defs] == [
+        "alerts", "arrivals", "failures", "freshness", "outcomes", "retraining", "runtimes",
+    ]  # fmt: skip
+    assert len(repository.get_all_jobs()) == 5  # all assets, and those of the four sensors that ask for runs
 
 
 def test_every_asset_says_what_it_is_who_owns_it_and_what_its_columns_are(fresh: Story) -> None:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from lightkeeper.measure.panel import touched as touched
     from lightkeeper.measure.profile import Profile as Profile
     from lightkeeper.models.model import Model as Model
+    from lightkeeper.models.retraining import Retrain as Retrain
     from lightkeeper.orchestrate.arrivals import arrivals_sensor as arrivals_sensor
     from lightkeeper.orchestrate.io_manager import LakeIOManager as LakeIOManager
     from lightkeeper.orchestrate.io_manager import TableInput as TableInput
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from lightkeeper.orchestrate.project import definitions as definitions
     from lightkeeper.orchestrate.project import project as project
     from lightkeeper.orchestrate.project import resources as resources
+    from lightkeeper.orchestrate.project import sensors_of as sensors_of
     from lightkeeper.orchestrate.shown import about as about
     from lightkeeper.orchestrate.shown import picture as picture
     from lightkeeper.values import Input as Input
@@ -66,11 +68,12 @@ _PUBLIC = {
     "measure.panel": "Lag Roll complete extended features reach touched",
     "measure.profile": "Profile",
     "models.model": "Model",
+    "models.retraining": "Retrain",
     "orchestrate.arrivals": "arrivals_sensor",
     "orchestrate.io_manager": "LakeIOManager TableInput TableOutput",
     "orchestrate.landing": "Landing LandingFolder",
     "orchestrate.observed": "copied_folder copied_query observed_table",
-    "orchestrate.project": "definitions project resources",
+    "orchestrate.project": "definitions project resources sensors_of",
     "orchestrate.shown": "about picture",
     "values": "Input ModelVersion Stamp TableVersion Window",
 }

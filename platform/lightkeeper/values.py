@@ -84,7 +84,7 @@ class Decision:
 
     Attributes:
         model: its name.
-        action: trained, judged, rejected, confirmed, promoted or rolled_back.
+        action: trained, judged, rejected, confirmed, promoted or rolled_back; of retraining attempted, held, failed, half_opened.
         version: that it is about; 0 is the naive forecast.
         by: whose: a run, a person.
         why: in one sentence.
@@ -94,6 +94,8 @@ class Decision:
         judgement: the number of the judgement that it follows from.
         pins: the table versions that it stands on ("sales@41").
         run_id: of the run that decided.
+        cause, episode, attempt: of a retraining that was asked for by itself: the check, its failing, which attempt (from 1).
+        matured: the last day whose outcome was known.
     """
 
     model: str
@@ -107,6 +109,10 @@ class Decision:
     judgement: int | None = None
     pins: tuple[str, ...] = ()
     run_id: str | None = None
+    cause: str | None = None
+    episode: str | None = None
+    attempt: int | None = None
+    matured: date | None = None
 
 
 @dataclass(frozen=True, slots=True)

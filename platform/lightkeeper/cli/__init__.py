@@ -82,7 +82,7 @@ def __getattr__(name: str) -> object:
 def _build() -> typer.Typer:
     import typer
 
-    from lightkeeper.cli import check, doctor, model, running, scenario, table
+    from lightkeeper.cli import alert, check, doctor, model, running, scenario, table
     from lightkeeper.cli.options import EPILOG, options
 
     app = typer.Typer(
@@ -98,6 +98,7 @@ def _build() -> typer.Typer:
     table.register(app)
     model.register(app)
     check.register(app)
+    alert.register(app)
     scenario.register(app)
     doctor.register(app)
     return app

@@ -71,7 +71,7 @@ def decisions(
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show what was decided of a model, newest first: trained, judged, rejected, promoted, rolled back; and why."""
+    """Show what was decided of a model, newest first: trained, judged, promoted, retrained or held, and why."""
     from lightkeeper.models.decisions import decisions as ledger
 
     lake = open_lake(home)
@@ -96,6 +96,13 @@ def _json(model: str, row: Mapping[str, Any]) -> dict[str, object]:
     }
 
 
+def _detail(row: Mapping[str, Any], against: str) -> str:
+    """Whom a version was compared with; of a retraining, which attempt."""
+    if row["action"] == "attempted":
+        return f", attempt {row['attempt']}"
+    return "" if row["action"] in ("held", "failed", "half_opened") else against
+
+
 def _decided(model: str, shown: Sequence[Mapping[str, Any]], there: int) -> list[RenderableType]:
     """Each decision is a line, and its reason below it, whole."""
     from rich.padding import Padding
@@ -104,11 +111,11 @@ def _decided(model: str, shown: Sequence[Mapping[str, Any]], there: int) -> list
     parts: list[RenderableType] = []
     for row in shown:
         against = "" if row["against"] is None else f" against {version_name(model, row['against'])}"
-        what = f"{_words(row['action'])} {version_name(model, row['version'])}{against}"
+        what = f"{_words(row['action'])} {version_name(model, row['version'])}{_detail(row, against)}"
         code = f", {text(row['code'])}" if row["code"] else ""
         head = Text.assemble((f"{moment(row['decided_at'])}  ", "dim"), (what, "bold"), f"{code}, by {text(row['by'])}")
         parts += [head, Padding(Text(text(row["why"])), (0, 0, 0, 18))]
     if len(shown) < there:
         older = f"{count(there - len(shown))} older: lightkeeper model decisions {model} --limit 0"
         parts += ["", dim(older)]
-    return parts
+    return [*parts, "", dim(f"What would make a retraining now: lightkeeper model breaker {model}")]

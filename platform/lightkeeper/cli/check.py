@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,6 +12,7 @@ import typer
 
 from lightkeeper.cli.options import EPILOG, HomeOption, JsonOption, open_lake
 from lightkeeper.cli.project import Project
+from lightkeeper.cli.promotion import who
 from lightkeeper.cli.show import Column, dim, grid, moment, print_json, print_text, records, text, width
 from lightkeeper.errors import Refused
 
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
     from lightkeeper.lake.table import Lake
 
-__all__ = ["history", "register", "run"]
+__all__ = ["accept", "history", "register", "run"]
 
 _BAD = ("failed", "drifted")
 _COLOURS = {"failed": "bold red", "drifted": "bold yellow", "learning": "cyan", "unknown": "magenta", "passed": "green"}
@@ -35,6 +37,7 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(no_args_is_help=True)
     group.command("run", epilog=EPILOG)(run)
     group.command("history", epilog=EPILOG)(history)
+    group.command("accept", epilog=EPILOG)(accept)
     app.add_typer(group, name="check", help="Checks: look at tables and models now, and what was found before.", epilog=EPILOG)
 
 
@@ -70,6 +73,27 @@ def run(
         print_text(*(_explained(rows) if explain else _told(held)))
     if held["state"].is_in(_BAD).any():
         raise typer.Exit(1)
+
+
+def accept(
+    table: Annotated[str, typer.Argument(metavar="TABLE", help="The landed table.")],
+    day: Annotated[datetime, typer.Argument(metavar="DAY", formats=["%Y-%m-%d"], help="The suspect day, such as 2026-03-02.")],
+    *,
+    why: Annotated[str, typer.Option("--why", metavar="TEXT", help="The reason, in a sentence; it is kept.")],
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say that a suspect day is as the world was: models may learn from it again. A corrected file needs no word."""
+    from lightkeeper.lake.suspects import accept as accepted
+
+    if not why.strip():
+        raise typer.BadParameter("whoever accepts a day says why, in a sentence.")
+    lake = open_lake(home)
+    checks = accepted(lake, table, day.date(), who(), why.strip())
+    if as_json:
+        print_json({"table": table, "day": day.date(), "checks": checks, "why": why.strip()})
+    else:
+        print_text(f"{table} of {day.date()} is accepted; models may learn from it.")
 
 
 def history(

@@ -1,7 +1,7 @@
 """`lightkeeper model`: the group of commands, and `list`, which says who serves.
 
 The other commands stand in a module each: `model_version` (show), `champion` (and decisions), `promotion` (promote, rollback),
-`verification` (verify), `explanation` (explain), `trying` (backtest, test).
+`breaker`, `verification` (verify), `explanation` (explain), `trying` (backtest, test).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from lightkeeper.cli import champion, explanation, model_version, promotion, trying, verification
+from lightkeeper.cli import breaker, champion, explanation, model_version, promotion, trying, verification
 from lightkeeper.cli.model_names import known_models
 from lightkeeper.cli.options import EPILOG, AsOfOption, HomeOption, JsonOption, open_lake
 from lightkeeper.cli.show import Column, count, dim, grid, moment, print_json, print_text, text, timestamp
@@ -36,6 +36,7 @@ def register(app: typer.Typer) -> None:
     group.command("show", epilog=EPILOG)(model_version.show)
     group.command("champion", epilog=EPILOG)(champion.champion)
     group.command("decisions", epilog=EPILOG)(champion.decisions)
+    group.command("breaker", epilog=EPILOG)(breaker.breaker)
     group.command("explain", epilog=EPILOG)(explanation.explain)
     group.command("verify", epilog=EPILOG)(verification.verify)
     group.command("promote", epilog=EPILOG)(promotion.promote)

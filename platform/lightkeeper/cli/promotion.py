@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from lightkeeper.lake.table import Lake
 
-__all__ = ["promote", "rollback"]
+__all__ = ["promote", "rollback", "who"]
 
 
 def _reason(why: str) -> str:
@@ -51,7 +51,7 @@ def promote(
     if number is None:
         raise typer.BadParameter(f"which version of {name}? {_choice(lake, name)}", param_hint="'M[:vN]'")
     before = champion(lake, name).version
-    recorded = by_hand(lake, name, number, _who(), why)
+    recorded = by_hand(lake, name, number, who(), why)
     _moved(lake, name, before, recorded=recorded, as_json=as_json)
 
 
@@ -73,12 +73,12 @@ def rollback(
     name = known_model(lake, model)
     number = None if to is None else version_number(name, to)
     before = champion(lake, name).version
-    said = Decision(name, "rolled_back", 0, _who(), why, code="by_hand")
+    said = Decision(name, "rolled_back", 0, who(), why, code="by_hand")
     rolled_back(lake, said, number, lambda one: assert_serves(lake, name, one))
     _moved(lake, name, before, recorded=True, as_json=as_json)
 
 
-def _who() -> str:
+def who() -> str:
     """The login name of the person at the keyboard."""
     try:
         return f"user {getpass.getuser()}"

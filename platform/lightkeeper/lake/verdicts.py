@@ -48,6 +48,7 @@ STATE: dict[str, pl.DataType] = {
     "asset": pl.String(), "check": pl.String(), "state": pl.String(), "since": pl.Date(), "failing": pl.Int64(),
     "columns": pl.List(pl.String()), "measured": pl.Float64(), "limit": pl.Float64(), "n": pl.Int64(), "kind": pl.String(),
     "why": pl.String(), "day": pl.Date(), "version": pl.Int64(), "known_at": _UTC, "run_id": pl.String(),
+    "impact": pl.Float64(), "unit": pl.String(),
 }  # fmt: skip
 
 PROFILED: dict[str, pl.DataType] = {
@@ -166,6 +167,7 @@ def _state(judged: Judged, check: str, before: Mapping[str, Any] | None, now: ob
         "since": before["since"] if before is not None and same else judged.day or _day(now),
         "measured": worst.measured, "limit": worst.limit, "n": worst.n, "kind": worst.kind, "why": worst.why,
         "day": judged.day, "version": judged.version.version, "known_at": now, "run_id": judged.run_id,
+        "impact": worst.extra.get("impact"), "unit": worst.extra.get("unit"),
     }  # fmt: skip
 
 

@@ -176,7 +176,9 @@ def _named(missing: date | None, usual: Usual | None) -> str:
     return f"next is {missing:%A %Y-%m-%d}" + (f", usually there at {at:%Y-%m-%d %H:%M} UTC" if at else "")
 
 
-def model_age(learnt_up_to: date, matured_up_to: date, now: datetime, max_age_days: int | None) -> list[Verdict]:
+def model_age(
+    learnt_up_to: date, matured_up_to: date, now: datetime, max_age_days: int | None, confirmed: date | None = None
+) -> list[Verdict]:
     """How old what a model has learnt is, and how many matured days it has not learnt from.
 
     Args:
@@ -184,6 +186,7 @@ def model_age(learnt_up_to: date, matured_up_to: date, now: datetime, max_age_da
         matured_up_to: the last day whose outcome is known.
         now: UTC.
         max_age_days: the limit of both; None: none is declared.
+        confirmed: the last judged day of a challenger that was no better: age and limit count from it where it is later.
 
     Returns:
         Checks age and unlearnt, in days, n being the matured days not learnt from; unknown without a limit, or where one of
@@ -195,12 +198,15 @@ def model_age(learnt_up_to: date, matured_up_to: date, now: datetime, max_age_da
     _assert_utc(now)
     if max_age_days is not None and max_age_days < 0:
         raise Refused(f"A limit of {max_age_days} days: give 0 or more.")
-    n = max(0, (matured_up_to - learnt_up_to).days)
+    since = learnt_up_to if confirmed is None else max(learnt_up_to, confirmed)
+    n = max(0, (matured_up_to - since).days)
     old, new = f"The model has learnt up to {learnt_up_to}", f"outcomes are known up to {matured_up_to}"
+    if since != learnt_up_to:
+        old += f" and was confirmed on outcomes up to {since}"
     if max(learnt_up_to, matured_up_to) > now.date():
         why = f"{old} and {new}, of which one lies after now ({now:%Y-%m-%d %H:%M} UTC): the clock or the day is wrong."
         return [Verdict(check, "unknown", why, n=n) for check in ("age", "unlearnt")]
-    found = {"age": (now.date() - learnt_up_to).days, "unlearnt": n}
+    found = {"age": (now.date() - since).days, "unlearnt": n}
     words = {"age": f"{old}, {found['age']} days ago", "unlearnt": f"{old} and {new}, {n} days more"}
     return [_aged(check, words[check], days, max_age_days, n) for check, days in found.items()]
 

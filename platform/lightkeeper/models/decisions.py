@@ -1,4 +1,4 @@
-"""The ledger of decisions on models: trained, judged, rejected, confirmed, promoted, rolled back; and who serves by it.
+"""The ledger of decisions on models: trained, judged, promoted, attempted, held ...; and who serves by it.
 
 Rows are only added, each on top of all that was there, so at each time exactly one version of a model serves: the one of the
 last promotion or rollback, and the naive forecast (version 0) before the first. What is worth promoting is decided elsewhere.
@@ -27,6 +27,7 @@ __all__ = [
     "decisions",
     "expected",
     "gates",
+    "noted",
     "numbered",
     "promoted",
     "reigns",
@@ -34,13 +35,16 @@ __all__ = [
     "standing",
 ]
 
-ACTIONS = ("trained", "judged", "rejected", "confirmed", "promoted", "rolled_back")
+ACTIONS = (
+    "trained", "judged", "rejected", "confirmed", "promoted", "rolled_back", "attempted", "held", "failed", "half_opened",
+)  # fmt: skip
 _MOVES = ("promoted", "rolled_back")
 
 _SCHEMA: dict[str, pl.DataType] = {
     "decided_at": pl.Datetime("us", "UTC"), "model": pl.String(), "action": pl.String(), "version": pl.Int64(),
     "against": pl.Int64(), "by": pl.String(), "why": pl.String(), "code": pl.String(), "alpha": pl.Float64(),
     "judgement": pl.Int64(), "pins": pl.List(pl.String()), "run_id": pl.String(),
+    "cause": pl.String(), "episode": pl.String(), "attempt": pl.Int64(), "matured": pl.Date(),
 }  # fmt: skip
 
 
@@ -139,15 +143,28 @@ def gates(rows: pl.DataFrame, model: str) -> list[tuple[date, float]]:
 def decided(lake: Lake, *made: Decision) -> None:
     """Add decisions that move no champion. A decision that stands there from the same run is not added again."""
 
-    def rule(rows: pl.DataFrame) -> Iterator[Mapping[str, object]]:
+    def rule(rows: pl.DataFrame) -> Iterator[Decision]:
         there = set(rows.select("model", "action", "version", "run_id").iter_rows()) if rows.height else set()
         for one in made:
+            if one.run_id is None or (one.model, one.action, one.version, one.run_id) not in there:
+                yield one
+
+    noted(lake, rule)
+
+
+def noted(lake: Lake, rule: Callable[[pl.DataFrame], Iterable[Decision]]) -> pl.DataFrame:
+    """Add the decisions that `rule` makes of the rows that are there, so that nobody adds one in between; what was added.
+
+    Raises Refused: one of them moves a champion.
+    """
+
+    def rows_of(rows: pl.DataFrame) -> Iterator[Mapping[str, object]]:
+        for one in rule(rows):
             if one.action in _MOVES:
                 raise Refused(f"{one.action} moves the champion of {one.model}: ask for a promotion or a rollback.")
-            if one.run_id is None or (one.model, one.action, one.version, one.run_id) not in there:
-                yield _row(one, _now(lake, rows))
+            yield _row(one, _now(lake, rows))
 
-    _ledger(lake).decide(rule)
+    return _ledger(lake).decide(rows_of)
 
 
 def promoted(lake: Lake, one: Decision, expected: int | None = None) -> bool:
@@ -176,15 +193,20 @@ def promoted(lake: Lake, one: Decision, expected: int | None = None) -> bool:
     return not _ledger(lake).decide(rule).is_empty()
 
 
-def rolled_back(lake: Lake, one: Decision, to: int | None = None, check: Callable[[int], Any] = lambda _: None) -> int:
+def rolled_back(
+    lake: Lake, one: Decision, to: int | None = None, check: Callable[[int], Any] = lambda _: None, expected: int | None = None
+) -> int:
     """Roll back to a version, by default to the one that served before; the version that serves now.
 
     `check` is asked for the version and raises where it cannot serve. Raises Refused: there is nothing to roll back to, or
-    that version serves already.
+    that version serves already. Conflict: another version serves than the one that was expected.
     """
 
     def rule(rows: pl.DataFrame) -> Iterable[Mapping[str, object]]:
         stack = _stack(rows, one.model)[::-1]
+        if expected is not None and stack[0] != expected:
+            names = version_name(one.model, expected), version_name(one.model, stack[0])
+            raise Conflict(f"{names[0]} was to be rolled back, and {names[1]} serves now. Nothing was rolled back.")
         target = to if to is not None else stack[1] if len(stack) > 1 else None
         if target is None:
             raise Refused(f"{version_name(one.model, 0)} serves and nothing served before it, so there is nothing to roll back to.")
@@ -212,4 +234,5 @@ def _row(one: Decision, at: datetime) -> dict[str, object]:
         "decided_at": at, "model": one.model, "action": one.action, "version": one.version, "against": one.against,
         "by": one.by, "why": one.why, "code": one.code, "alpha": one.alpha, "judgement": one.judgement,
         "pins": list(one.pins), "run_id": one.run_id,
+        "cause": one.cause, "episode": one.episode, "attempt": one.attempt, "matured": one.matured,
     }  # fmt: skip

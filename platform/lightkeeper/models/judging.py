@@ -26,7 +26,7 @@ from lightkeeper.models.registry import Trained
 from lightkeeper.models.training import assert_columns, assert_known, assert_same_types
 from lightkeeper.values import TableVersion, version_name
 
-__all__ = ["NOTES", "ROW", "Judgement", "Panel", "judge", "judgement_rows", "loss_for"]
+__all__ = ["NOTES", "ROW", "Judgement", "Panel", "judge", "judgement_rows", "loss_for", "panel_of", "scored_panel"]
 
 _MEDIANS = {"regression_l1", "mape", "fair"}  # objectives whose forecast is a median, to be judged by absolute errors
 _WEEK = 7
@@ -126,12 +126,12 @@ def judge(model: Model, table: pl.LazyFrame, challenger: Trained, champion: Trai
 
     Raises Refused: the table lacks a column that one of them was trained for, or there is no known day after the cuts.
     """
-    panel = _panel(model, table, challenger, champion)
+    panel = panel_of(model, table, challenger, champion)
     fitted = {"challenger": challenger.fitted} | ({"champion": champion.fitted} if champion else {})
     found = {name: one.scored(panel.judged) for name, one in fitted.items()}
     found["naive"] = naive_forecasts(model, panel.known, panel.judged, panel.cut)
     found.setdefault("champion", found["naive"])
-    scored_rows = {name: _scored(model, panel, found[name]) for name in _CONTENDERS}
+    scored_rows = {name: scored_panel(model, panel, found[name]) for name in _CONTENDERS}
     held = tried(model.expectations, challenger.fitted, panel.judged, scored_rows["challenger"], model.kind, model.time)
     numbers = {"challenger": challenger.version.number, "champion": champion.version.number if champion else 0, "naive": 0}
     contest = _contest(model, scored_rows, numbers, [one for one in held if not one.holds])
@@ -150,7 +150,8 @@ def judge(model: Model, table: pl.LazyFrame, challenger: Trained, champion: Trai
     )
 
 
-def _panel(model: Model, table: pl.LazyFrame, challenger: Trained, champion: Trained | None) -> Panel:
+def panel_of(model: Model, table: pl.LazyFrame, challenger: Trained, champion: Trained | None) -> Panel:
+    """The days after both cuts. Raises Refused: the table lacks a column that one of them was trained for."""
     cut = max(challenger.last_day, champion.last_day) if champion else challenger.last_day
     features = dict.fromkeys((*challenger.fitted.features, *(champion.fitted.features if champion else ())))
     assert_columns(model, table, list(features))
@@ -167,7 +168,7 @@ def _panel(model: Model, table: pl.LazyFrame, challenger: Trained, champion: Tra
     return Panel(known.select(*model.row_key, model.target).collect(), judged, cut)
 
 
-def _scored(model: Model, panel: Panel, found: pl.DataFrame) -> pl.DataFrame:
+def scored_panel(model: Model, panel: Panel, found: pl.DataFrame) -> pl.DataFrame:
     """The judged rows beside one contender's forecasts, with scales, slices and the bands that its own errors give."""
     rows = scored(model, panel.judged, found, panel.cut).with_columns(_step(model), *(panel.judged[name] for name in model.slices))
     return _banded(model, with_scales(model, rows, panel.known, panel.cut))

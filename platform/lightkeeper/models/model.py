@@ -16,6 +16,7 @@ from lightkeeper.measure.gate import Gate
 from lightkeeper.measure.skill import Kind
 from lightkeeper.models.expectations import Expectation, parse
 from lightkeeper.models.params import all_params, wrong_params
+from lightkeeper.models.retraining import Retrain
 from lightkeeper.values import check_name
 
 __all__ = ["Model"]
@@ -68,6 +69,7 @@ class Model:
         params: LightGBM parameters over the defaults; those that make training reproducible cannot be changed.
         slices: columns of the table; a challenger may not be worse in a slice, whatever it gains elsewhere.
         promote_if: the gate between a challenger and the champion.
+        retrain_if: when it is retrained by itself.
         expect: what must be true of the model's behaviour, such as "units falls when price_gbp rises",
             "units stays when week rises", "wape at most 0.5 where product=85123A".
         levels: of the intervals, such as 0.8; none for a binary target.
@@ -92,6 +94,7 @@ class Model:
     params: Mapping[str, object] = field(default_factory=dict)
     slices: tuple[str, ...] = ()
     promote_if: Gate = field(default_factory=Gate)
+    retrain_if: Retrain = field(default_factory=Retrain)
     expect: tuple[str, ...] = ()
     levels: tuple[float, ...] = (0.8, 0.95)
     season: int = 7
@@ -167,6 +170,9 @@ class Model:
         gate: object = self.promote_if
         if not isinstance(gate, Gate):
             yield f"promote_if is {self.promote_if!r}; give a gate, such as lk.Gate(alpha=0.01)."
+        rule: object = self.retrain_if
+        if not isinstance(rule, Retrain):
+            yield f"retrain_if is {self.retrain_if!r}; give a rule, such as lk.Retrain(cool_down_days=14)."
         odd = [level for level in self.levels if not isinstance(level, float) or not 0 < level < 1]
         if odd or len(set(self.levels)) < len(self.levels):
             yield f"levels are shares between 0 and 1, each once, such as (0.8, 0.95); given is {self.levels!r}."

@@ -33,6 +33,8 @@ from lightkeeper.values import Decision, TableVersion
 
 __all__ = ["Bench", "Write", "by_hand", "follow", "unfollowed"]
 
+_AS_GOOD = ("tie", "worse", "not_better_than_naive")  # the champion is no worse for being old
+
 Write = Callable[[pl.DataFrame, int, TableVersion], None]  # the row, its number, the table version that it learnt from
 
 
@@ -66,14 +68,23 @@ def follow(bench: Bench, judgement: Mapping[str, Any]) -> int | None:
     """
     said = Decision(
         bench.model, "rejected", judgement["challenger"], bench.by, judgement["why"], judgement["champion"], judgement["code"],
-        judgement=judgement["judgement"], pins=(judgement["table_version"],), run_id=bench.run_id,
+        judgement=judgement["judgement"], pins=(judgement["table_version"],), run_id=bench.run_id, matured=judgement["last_day"],
     )  # fmt: skip
+    stays = replace(said, action="confirmed") if _by_age(bench) and judgement["code"] in _AS_GOOD else said
     if judgement["action"] == "reject":
-        decided(bench.lake, said)
+        decided(bench.lake, stays)
         return None
     number = 0 if judgement["action"] == "naive" else _refitted(bench, judgement)
-    promoted(bench.lake, replace(said, action="promoted", version=number), expected(decisions(bench.lake), judgement))
+    moved = promoted(bench.lake, replace(said, action="promoted", version=number), expected(decisions(bench.lake), judgement))
+    if not moved and number == 0:
+        decided(bench.lake, stays)
     return number
+
+
+def _by_age(bench: Bench) -> bool:
+    """Whether the run was asked for by nothing but the champion's age."""
+    rows = decisions(bench.lake, bench.model).filter(pl.col("action") == "attempted", pl.col("run_id") == bench.run_id)
+    return bench.run_id is not None and rows["cause"].to_list()[-1:] == ["age"]
 
 
 def _refitted(bench: Bench, judgement: Mapping[str, Any]) -> int:

@@ -5,7 +5,7 @@ Owns which checks an asset has. What is measured, and when it fails, stands in `
 One step an asset looks at the version that the run made, or at the newest one, and gives a result for each check.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
@@ -13,6 +13,7 @@ import dagster as dg
 import polars as pl
 
 from lightkeeper.errors import LightkeeperError
+from lightkeeper.lake.suspects import follow
 from lightkeeper.lake.table import Lake
 from lightkeeper.lake.verdicts import Judged, record, states
 from lightkeeper.models.decisions import champion
@@ -27,7 +28,7 @@ from lightkeeper.values import TableVersion, Verdict
 from lightkeeper.watch import arrivals, models, runs, tables
 from lightkeeper.watch.drawing import Watched
 
-__all__ = ["Plan", "checks_of", "plans"]
+__all__ = ["Plan", "checks_of", "look", "plans"]
 
 _DAILY = ("volume", "nulls", "categories", "range", "duplicates", "drift")
 _TOLD = {
@@ -42,6 +43,7 @@ _TOLD = {
     "age": "Days since what the champion learnt.",
     "unlearnt": "Matured days that the champion has not learnt from.",
     "accuracy": "The champion's loss on matured outcomes beside its backtest.",
+    "former": "Who served before the champion, on the same outcomes since: whether it would have been better.",
     "anomalies": "Series whose last outcomes left the champion's interval, false discoveries controlled.",
     "run": "Seconds, peak memory and rows a second of the run beside those before it.",
 }
@@ -61,6 +63,7 @@ class Plan:
         fresh_within: the promise on its newest event day.
         model: whose champion or outcomes the asset is.
         learners: the models that learn from the table.
+        raw: whether nothing here is made before it: a broken value in it is a broken file.
     """
 
     key: dg.AssetKey
@@ -72,6 +75,7 @@ class Plan:
     fresh_within: str | None = None
     model: Model | None = None
     learners: tuple[Model, ...] = ()
+    raw: bool = False
 
     @property
     def verdicts(self) -> tuple[str, ...]:
@@ -87,13 +91,12 @@ def plans(assets: Sequence[dg.AssetsDefinition], landings: Sequence[Landing] = (
 
 def _plan(spec: dg.AssetSpec, step: str, landed: Mapping[str, Landing], models_: Sequence[Model]) -> Plan:
     table, metadata = table_name(spec.key), {key: getattr(value, "value", value) for key, value in spec.metadata.items()}
-    plan = Plan(spec.key, table, step, ("run",), learners=tuple(one for one in models_ if one.table == table))
+    learners = tuple(one for one in models_ if one.table == table)
+    plan = Plan(spec.key, table, step, ("run",), learners=learners, raw=not list(spec.deps))
     rejected = {one.rejected for one in landed.values()}
     for model in models_:
-        if table == model.champion_table:
-            return replace(plan, names=("age", "unlearnt", *plan.names), model=model)
         if table == model.outcome_table:
-            return replace(plan, names=(*models.checks_of_outcomes(model), *plan.names), model=model)
+            return replace(plan, names=("age", "unlearnt", *models.checks_of_outcomes(model), *plan.names), model=model)
         if table == model.explanation_table:
             return plan
         if table == model.forecast_table and model.horizon:
@@ -121,14 +124,21 @@ def checks_of(plan: Plan) -> dg.AssetChecksDefinition:
             yield from results(plan.key, plan.names, [_nothing(plan, run_id)], {})
             return
         version = TableVersion(plan.table, number)
-        found, shown = _looked(context, plan, lake, version)
+        found, shown = _looked(plan, lake, version, run_id, context.log.exception)
         if made:
             cost = cost_of(context.instance, run_id, plan.step, peak, lake.commit(version).rows)
             found += [runs.look(lake, plan.table, version, run_id, cost)] if cost else []
-        record(lake, found)
+        _keep(plan, lake, found)
         yield from results(plan.key, plan.names, [*found, *_before(lake, plan, found)], shown)
 
     return watch
+
+
+def _keep(plan: Plan, lake: Lake, found: Sequence[Judged]) -> None:
+    """Suspect days first: a kill in between leaves no day that is passed and broken."""
+    if plan.raw:
+        follow(lake, found)
+    record(lake, found)
 
 
 def _about(name: str) -> str:
@@ -160,19 +170,22 @@ def _before(lake: Lake, plan: Plan, found: Sequence[Judged]) -> list[Judged]:
 # -- looking
 
 
-def _looked(context: dg.AssetCheckExecutionContext, plan: Plan, lake: Lake, version: TableVersion) -> tuple[list[Judged], Shown]:
+def look(plan: Plan, lake: Lake, version: TableVersion, run_id: str) -> None:
+    """Look at a version now and keep what is found, outside the step of the checks: before a training stands on it."""
+    found, _ = _looked(plan, lake, version, run_id, lambda *_: None)
+    _keep(plan, lake, found)
+
+
+def _looked(plan: Plan, lake: Lake, version: TableVersion, run_id: str, log: Callable[..., None]) -> tuple[list[Judged], Shown]:
     """What a look finds; where it fails, every check it was to judge is unknown, with the reason, and the run goes on."""
-    run_id = context.run.run_id
     try:
-        if plan.model is not None and plan.table == plan.model.champion_table:
-            return [models.age(lake, plan.model, version, run_id)], {}
         if plan.model is not None:
             seen = models.look(lake, plan.model, version, run_id)
-            return [seen.judged], series(seen.series)
+            return [models.age(lake, plan.model, version, run_id), seen.judged], series(seen.series)
         return _of_days(plan, lake, version, run_id) if plan.watched is not None else ([], {})
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - a look that fails is told, whatever it fails by
         if not isinstance(error, LightkeeperError):
-            context.log.exception("%s could not be looked at", plan.table)
+            log("%s could not be looked at", plan.table)
         why = f"{version} could not be judged: {type(error).__name__}: {error}"
         names = [name for name in plan.verdicts if name not in runs.CHECKS]
         return [Judged(version, run_id=run_id, verdicts=tuple(Verdict(name, "unknown", why) for name in names))], {}

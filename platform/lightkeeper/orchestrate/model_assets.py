@@ -23,6 +23,7 @@ from lightkeeper.models.model import Model
 from lightkeeper.models.promotion import Bench, follow, unfollowed
 from lightkeeper.models.registry import Made, last_number, read_version, same_as_before, version_row
 from lightkeeper.models.training import cut_of, fit, training_frame
+from lightkeeper.orchestrate.attempting import Asked, begin, close, take_back
 from lightkeeper.orchestrate.code import project_folder
 from lightkeeper.orchestrate.declared import columns_of, declared_version
 from lightkeeper.orchestrate.io_manager import LakeIOManager, TableInput, TableOutput
@@ -55,9 +56,14 @@ def _model_asset(model: Model) -> dg.AssetsDefinition:
         owners=list(model.owners),
         code_version=declared_version(model),
         required_resource_keys={"io_manager"},
+        output_required=False,
     )
     def trained(context: dg.AssetExecutionContext, table: TableInput) -> Iterator[Any]:
         manager: LakeIOManager = context.resources.io_manager
+        asked = Asked.of(context.run.tags, model.name)
+        if asked is not None and (why := begin(context, manager, model, asked)) is not None:
+            context.log.warning("Not trained: %s", why)
+            return
         assert_known_ahead(model, _metadata_of(context, model.table))
         lake, base = manager.lake, manager.base(context, model.model_table)
         try:
@@ -237,11 +243,15 @@ def _champion_asset(model: Model) -> dg.AssetsDefinition:
     def champion(context: dg.AssetExecutionContext, judgement: TableInput, versions: TableInput) -> TableOutput:
         manager: LakeIOManager = context.resources.io_manager
         lake = manager.lake
-        found = unfollowed(lake, model.name, judgement.frame)
+        back = take_back(lake, model, context.run.tags, context.run.run_id)
+        if back is not None:
+            context.log.info(back)
+        found = unfollowed(lake, model.name, judgement.frame) if back is None else None
         if found is not None:
             write = _writes(context, manager, model, (judgement.version, versions.version))
             made_with = environment(Path(project_folder(context.run)))
             follow(Bench(model.name, lake, versions.frame, made_with, _by(context), context.run.run_id, write), found)
+        close(lake, model, context.run.run_id)
         rows = champions.rows(lake, model.name)
         serves = rows.row(-1, named=True)
         return TableOutput(

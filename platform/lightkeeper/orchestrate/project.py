@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,18 +13,25 @@ import dagster as dg
 from lightkeeper.errors import BadDeclaration
 from lightkeeper.home import Home
 from lightkeeper.lake.landing import scan
+from lightkeeper.lake.table import Lake
 from lightkeeper.models.model import Model
+from lightkeeper.orchestrate.alerting import alerts_sensor
 from lightkeeper.orchestrate.arrivals import arrivals_sensor
 from lightkeeper.orchestrate.checks import checks_of, plans
+from lightkeeper.orchestrate.failures import failures_sensor
 from lightkeeper.orchestrate.forecast_assets import forecast_assets
 from lightkeeper.orchestrate.io_manager import LakeIOManager, table_name
 from lightkeeper.orchestrate.landing import Landing, LandingFolder, landing_assets
+from lightkeeper.orchestrate.lateness import freshness_sensor
+from lightkeeper.orchestrate.learners import know
 from lightkeeper.orchestrate.model_assets import DECLARED, model_assets
 from lightkeeper.orchestrate.recompute import assert_known_ahead
+from lightkeeper.orchestrate.retraining import outcomes_sensor, retraining_sensor
+from lightkeeper.orchestrate.runtimes import runtimes_sensor
 from lightkeeper.orchestrate.shown import FRESH
 from lightkeeper.watch.arrivals import span
 
-__all__ = ["declared_models", "definitions", "first_day", "project", "resources"]
+__all__ = ["declared_models", "definitions", "first_day", "project", "resources", "sensors_of"]
 
 _EARLIEST = date(2024, 1, 1)  # of the partitions, while no file says otherwise
 
@@ -46,7 +53,9 @@ def definitions(
     landed = [landing_assets(one, home, first_day(one, home)) for one in landings] if home else []
     made = [asset for model in models for asset in (*model_assets(model), *forecast_assets(model))]
     every = [_promised(one) for one in (*landed, *tables, *made)]
-    return dg.Definitions(assets=every, asset_checks=[checks_of(one) for one in plans(every, landings, models)])
+    planned = plans(every, landings, models)
+    know(models, every, planned)
+    return dg.Definitions(assets=every, asset_checks=[checks_of(one) for one in planned])
 
 
 def _promised(asset: dg.AssetsDefinition) -> dg.AssetsDefinition:
@@ -96,6 +105,28 @@ def resources(home: Home) -> dict[str, Any]:
     }
 
 
+def sensors_of(
+    landings: Sequence[Landing], models: Sequence[Model], home: Home, open_lake: Callable[[], Lake]
+) -> list[dg.SensorDefinition]:
+    """Every sensor of a code location, running by default.
+
+    Args:
+        landings: whose folders are watched.
+        models: that are retrained by themselves.
+        home: whose clock counts.
+        open_lake: gives the lake, when a tick needs it.
+    """
+    of_models = [retraining_sensor(models, home, open_lake), outcomes_sensor(models, home, open_lake)] if models else []
+    return [
+        *([arrivals_sensor(landings, models, home, open_lake)] if landings else []),
+        *of_models,
+        freshness_sensor(home, open_lake),
+        runtimes_sensor(home, open_lake),
+        failures_sensor(home, open_lake),
+        alerts_sensor(open_lake, home),
+    ]
+
+
 def project(
     folder: str | Path,
     *,
@@ -117,7 +148,7 @@ def project(
     home = home or Home.find(place.parent if place.is_file() else place, os.environ)
     with_what = resources(home)
     manager: LakeIOManager = with_what["io_manager"]
-    sensors = [arrivals_sensor(landings, models, home, lambda: manager.lake)] if landings else []
+    sensors = sensors_of(landings, models, home, lambda: manager.lake)
     return dg.Definitions.merge(
         dg.Definitions(sensors=sensors, resources=with_what, executor=dg.in_process_executor),
         definitions(models, landings, home, assets),

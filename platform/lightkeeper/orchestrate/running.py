@@ -157,18 +157,19 @@ def materialize(
     instance: dg.DagsterInstance,
     keys: Iterable[dg.AssetKey],
     days: tuple[date, date] | None = None,
+    tags: Mapping[str, str] | None = None,
 ) -> Ran:
     """Materialize assets in one run of this process; landed days from `days[0]` to `days[1]` inclusive. Raises RunFailed.
 
     Dagster notes a planned event for every asset and partition of a run: a long history lands in a run of its own.
     """
     job = defs.resolve_implicit_global_asset_job_def()
-    tags = {} if days is None else {_START: days[0].isoformat(), _END: days[1].isoformat()}
+    of_days = {} if days is None else {_START: days[0].isoformat(), _END: days[1].isoformat()}
     with _cheap_events(Path(instance.root_directory)):
         result = job.execute_in_process(
             instance=instance,
             asset_selection=sorted(keys),
-            tags=tags,
+            tags={**(tags or {}), **of_days},
             raise_on_error=False,
             run_config=_QUIETLY,
         )

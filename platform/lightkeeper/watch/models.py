@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from typing import cast
 
@@ -13,6 +13,7 @@ from lightkeeper.lake.verdicts import Judged
 from lightkeeper.measure.anomaly import WINDOWS
 from lightkeeper.measure.decay import accuracy, covers
 from lightkeeper.measure.freshness import model_age
+from lightkeeper.models import shadow
 from lightkeeper.models.decisions import decisions, standing
 from lightkeeper.models.forecasting import Server, calibration, server
 from lightkeeper.models.model import Model
@@ -37,20 +38,34 @@ def checks_of_outcomes(model: Model) -> tuple[str, ...]:
     """The checks on a model's outcomes."""
     levels = () if model.kind == "binary" else model.levels
     banded = ("anomalies",) if BAND in levels and model.horizon and model.keys else ()
-    return ("accuracy", *(f"coverage_{level_name(one)}" for one in levels), *banded)
+    return ("accuracy", *(f"coverage_{level_name(one)}" for one in levels), *banded, shadow.CHECK)
 
 
 def age(lake: Lake, model: Model, version: TableVersion, run_id: str | None = None) -> Judged:
-    """How old is what the champion learnt, and how many matured days it has not learnt from."""
+    """How old is what the champion learnt, and how many matured days it has not learnt from; its day is the last matured one.
+
+    A champion that was judged beside a younger challenger and stayed counts from the last day of that judgement, and so does
+    the naive forecast, which learns each day anew but may have found its better.
+    """
     who = _server(lake, model)
-    now = lake.clock()
-    if who.trained is None:
-        why = f"{who.name} serves: the naive forecast learns each day anew and has no age."
-        found = [Verdict(check, "passed", why, 0.0) for check in ("age", "unlearnt")]
+    rows = decisions(lake, model.name)
+    last = lake.read(model.table).filter(pl.col(model.target).is_not_null()).select(pl.col(model.time).max()).collect().item()
+    confirmed = _confirmed(rows, who.number)
+    learnt = who.trained.last_day if who.trained is not None else confirmed
+    if learnt is None or last is None:
+        why = f"{who.name} serves, and nothing was judged beside it yet: it has no age."
+        found = [Verdict(check, "learning", why) for check in ("age", "unlearnt")]
     else:
-        last = lake.read(model.table).filter(pl.col(model.target).is_not_null()).select(pl.col(model.time).max()).collect().item()
-        found = model_age(who.trained.last_day, last or who.trained.last_day, now, model.max_age_days)
-    return Judged(version, now.date() - timedelta(1), run_id=run_id, verdicts=tuple(found))
+        found = model_age(learnt, last, lake.clock(), model.max_age_days, confirmed)
+    return Judged(version, last, run_id=run_id, verdicts=tuple(found))
+
+
+def _confirmed(rows: pl.DataFrame, champion: int) -> date | None:
+    """The last judged day of what was judged beside a champion and left it there."""
+    stayed = pl.col("action") == "confirmed" if champion else pl.col("action").is_in(["confirmed", "rejected", "promoted"])
+    return cast(
+        "date | None", rows.filter(stayed, pl.col("judgement").is_not_null(), pl.col("against") == champion)["matured"].max()
+    )
 
 
 def look(lake: Lake, model: Model, version: TableVersion, run_id: str | None = None) -> Looked:
@@ -68,11 +83,15 @@ def look(lake: Lake, model: Model, version: TableVersion, run_id: str | None = N
     mine = recent.filter(pl.col("model_version") == who.name)
     past = calibration(model, who, table, known).filter(pl.col(model.time) <= _learnt(who, last))
     levels = () if model.kind == "binary" else model.levels
-    found = [accuracy(_losses(model, mine), _losses(model, past)), *(_covered(model, mine, level) for level in levels)]
+    found = [
+        _in_units(model, accuracy(_losses(model, mine), _losses(model, past))),
+        *(_covered(model, mine, level) for level in levels),
+    ]
     series = pl.DataFrame()
     if "anomalies" in checks_of_outcomes(model):
         series, verdict = anomalous(model, who, recent, past, known)
         found.append(verdict)
+    found.append(_former(lake, model, who, table))
     return Looked(Judged(version, last, run_id=run_id, verdicts=tuple(found)), series)
 
 
@@ -86,11 +105,28 @@ def _learnt(who: Server, last: date) -> date:
     return last - timedelta(max(WINDOWS)) if who.trained is None else min(who.trained.last_day, last - timedelta(max(WINDOWS)))
 
 
+def _former(lake: Lake, model: Model, who: Server, table: pl.LazyFrame) -> Verdict:
+    """Who served before, on the outcomes since."""
+    stands = standing(decisions(lake, model.name), model.name)
+    if who.trained is None or stands[0] != who.number:
+        return Verdict(shadow.CHECK, "unknown", f"{who.name} serves, and nobody is compared with it.")
+    before = server(model.name, lake.read(model.model_table), stands[1:])
+    return shadow.former(model, table, who.trained, before.trained)
+
+
 def _losses(model: Model, rows: pl.DataFrame) -> pl.DataFrame:
     """The mean absolute error of each day."""
     known = rows.filter(pl.col("actual").is_not_null() & pl.col("forecast").is_not_null())
     loss = (pl.col("actual") - pl.col("forecast")).abs().mean().alias("loss")
     return known.group_by(pl.col(model.time).alias("day")).agg(loss).sort("day")
+
+
+def _in_units(model: Model, found: Verdict) -> Verdict:
+    """With what the champion's error is larger than promised, in units of the target a row."""
+    if found.measured is None or "matured" not in found.extra:
+        return found
+    impact = float(str(found.extra["matured"])) - float(str(found.extra["backtest"]))
+    return replace(found, extra={**found.extra, "impact": impact, "unit": model.target})
 
 
 def _covered(model: Model, rows: pl.DataFrame, level: float) -> Verdict:

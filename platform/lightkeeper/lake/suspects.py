@@ -1,0 +1,88 @@
+"""Days that must not be learnt from: a landed day of which a large share is broken, until it is mended or a person accepts it.
+
+Owns which days are suspect now. What follows from one stands in `models.retraining`; what failed, in `verdicts`.
+
+A day is suspect where a check of its values fails on a share of rows that no change of the world explains. Such a change, a
+lockdown or another mix of customers, moves the distribution; a broken file has values that never were.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date
+
+import polars as pl
+
+from lightkeeper.errors import Refused
+from lightkeeper.lake.ledger import Ledger
+from lightkeeper.lake.table import Lake
+from lightkeeper.lake.verdicts import Judged
+
+__all__ = ["GROSS", "accept", "follow", "suspects"]
+
+GROSS = 0.2  # share of a day's rows
+_OF_VALUES = ("contract", "nulls", "categories", "range", "duplicates")
+
+_SCHEMA: dict[str, pl.DataType] = {
+    "asset": pl.String(), "day": pl.Date(), "check": pl.String(), "event": pl.String(), "why": pl.String(), "by": pl.String(),
+    "version": pl.Int64(), "known_at": pl.Datetime("us", "UTC"),
+}  # fmt: skip
+
+
+def _ledger(lake: Lake) -> Ledger:
+    return Ledger(lake.store, "suspects", _SCHEMA)
+
+
+def suspects(lake: Lake) -> pl.DataFrame:
+    """The days that are suspect now, a row a check: asset, day, check, why, version, known_at."""
+    return _now(_ledger(lake).rows())
+
+
+def _now(rows: pl.DataFrame) -> pl.DataFrame:
+    last = rows.unique(["asset", "day", "check"], keep="last", maintain_order=True)
+    return last.filter(pl.col("event") == "suspect").drop("event", "by").sort("asset", "day", "check")
+
+
+def follow(lake: Lake, judged: Sequence[Judged]) -> None:
+    """Note the days that verdicts make suspect, and those that they clear: a corrected file landed, and the same check passes."""
+    ledger = _ledger(lake)
+    found = list(_marks(judged))
+    if not any(mark for *_, mark in found) and ledger.rows().is_empty():
+        return
+
+    def rule(rows: pl.DataFrame) -> Iterator[Mapping[str, object]]:
+        there = set(_now(rows).select("asset", "day", "check").iter_rows())
+        known = set(rows.filter(pl.col("event") == "accepted").select("asset", "day", "check").iter_rows())
+        for one, check, why, mark in found:
+            key = (one.asset, one.day, check)
+            if mark != (key in there) and key not in known:
+                event = "suspect" if mark else "cleared"
+                said = {"event": event, "why": why, "by": "a check", "version": one.version.version}
+                yield {"asset": one.asset, "day": one.day, "check": check, "known_at": lake.clock(), **said}
+
+    ledger.decide(rule)
+
+
+def _marks(judged: Iterable[Judged]) -> Iterator[tuple[Judged, str, str, bool]]:
+    """Each check of values of a day: its sentence, and whether it makes the day suspect. What was not judged moves nothing."""
+    for one in judged:
+        for check in _OF_VALUES:
+            mine = [each for each in one.verdicts if each.check == check and each.state in ("passed", "failed")]
+            if one.day is None or not mine:
+                continue
+            worst = max(mine, key=lambda each: (each.state == "failed", each.measured or 0.0))
+            yield one, check, worst.why, worst.state == "failed" and (worst.measured or 0.0) >= GROSS
+
+
+def accept(lake: Lake, asset: str, day: date, who: str, why: str) -> int:
+    """A person says that a suspect day is as the world was; how many checks it was suspect by. Raises Refused: it is not."""
+
+    def rule(rows: pl.DataFrame) -> list[Mapping[str, object]]:
+        mine = _now(rows).filter(pl.col("asset") == asset, pl.col("day") == day)
+        if mine.is_empty():
+            others = ", ".join(f"{one} {at}" for one, at in _now(rows).select("asset", "day").unique().sort("asset", "day").rows())
+            raise Refused(f"{asset} {day} is not suspect. {f'Suspect are {others}.' if others else 'No day is.'}")
+        said = {"event": "accepted", "why": why, "by": who, "known_at": lake.clock()}
+        return [{"asset": asset, "day": day, "check": row["check"], "version": row["version"], **said} for row in mine.to_dicts()]
+
+    return _ledger(lake).decide(rule).height

@@ -1,0 +1,305 @@
+"""When a model is retrained by itself: one pure function from what is known to a decision. No clock, no I/O.
+
+Owns the rule: causes ask, bad data hold, a challenger needs days to learn from and days to be judged on, useless attempts
+cool down and open the breaker. What asks stands in `watch`, what was tried in `attempts`; the gate decides who serves.
+
+A retraining is judged on the last `judged_days` matured days, which its challenger has not seen. So after a break nothing
+can be gained before `judged_days` + `fresh_days` days of it have matured: an attempt before that is fitted on the past alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from typing import Literal
+
+from lightkeeper.errors import BadDeclaration
+from lightkeeper.values import Decision, version_name
+
+__all__ = ["ASKING", "Attempt", "Cause", "Event", "Machine", "Retrain", "State", "decide", "earliest"]
+
+ASKING = ("accuracy", "coverage", "drift", "age")  # the weightiest first
+_YEAR = timedelta(365)
+
+Breaker = Literal["closed", "open", "half_open"]
+Outcome = Literal["promoted", "rejected", "confirmed", "failed", "held"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retrain:
+    """When a model is retrained by itself.
+
+    Args:
+        on: checks that ask for it: accuracy, coverage, drift, age; none: only a person retrains.
+        attempts: useless ones in a row before the breaker opens: the champion is frozen and a person is called, once.
+        cool_down_days: after a useless attempt; doubled after each further one.
+        fresh_days: newly matured days that an attempt needs, beyond those that it is judged on.
+        budget: attempts within any 365 days.
+        half_open_days: matured days after which an open breaker lets one attempt pass by itself; None: only a person's word.
+
+    Raises:
+        BadDeclaration: a value that cannot be.
+    """
+
+    on: tuple[str, ...] = ASKING
+    attempts: int = 3
+    cool_down_days: int = 7
+    fresh_days: int = 7
+    budget: int = 12
+    half_open_days: int | None = 91
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.on, tuple) or set(self.on) - set(ASKING):
+            raise BadDeclaration(f"retrain_if: on is {self.on!r}; it is a tuple of {', '.join(ASKING)}.")
+        for name, least in (("attempts", 1), ("cool_down_days", 0), ("fresh_days", 1), ("budget", 1), ("half_open_days", 1)):
+            value = getattr(self, name)
+            if name == "half_open_days" and value is None:
+                continue
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+                raise BadDeclaration(f"retrain_if: {name} is {value!r}; it is a whole number, {least} at least.")
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """A check that fails and asks: which, of which asset, since which day, its sentence, and what it is worth in units."""
+
+    check: str
+    asset: str
+    since: date
+    why: str
+    worth: str = ""
+
+    def episode(self, champion: int) -> str:
+        """One unbroken failing of one check against one champion."""
+        return f"{self.asset}.{self.check}.{self.since}.v{champion}"
+
+    @property
+    def kind(self) -> str:
+        """The check without its level: coverage_80 is coverage."""
+        return self.check.split("_", maxsplit=1)[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something in the world that people know of, and what it means for training: hold, without (its days), feature."""
+
+    name: str
+    start: date
+    end: date
+    action: Literal["hold", "without", "feature"]
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One retraining within an episode.
+
+    Attributes:
+        episode, number: which; counted from 1.
+        asked_at: when its run began.
+        matured: the last matured day that it stood on.
+        cause: the check that asked.
+        run_id: of its run.
+        outcome: None while it is under way.
+    """
+
+    episode: str
+    number: int
+    asked_at: datetime
+    matured: date | None
+    cause: str
+    run_id: str | None = None
+    outcome: Outcome | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What the ledger says of a model's retrainings.
+
+    Attributes:
+        attempts: in their order.
+        useless: in a row.
+        breaker, since: its state, and the last matured day when it came to it.
+        told: code and episode of the last reason for which nothing was done.
+        asking_since: the matured day since which something has asked of this champion, with rests shorter than a week.
+    """
+
+    attempts: tuple[Attempt, ...] = ()
+    useless: int = 0
+    breaker: Breaker = "closed"
+    since: date | None = None
+    told: tuple[str, str] | None = None
+    asking_since: date | None = None
+
+    @property
+    def under_way(self) -> Attempt | None:
+        """The attempt that has no outcome yet."""
+        last = self.attempts[-1] if self.attempts else None
+        return last if last is not None and last.outcome is None else None
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """All that a decision stands on.
+
+    Attributes:
+        model: its name.
+        champion: who serves; 0 is the naive forecast.
+        rule: what is declared.
+        judged_days: on which a challenger is judged.
+        now: by the home's clock, UTC.
+        matured: the last day whose outcome is known; None before the first.
+        causes: the checks that fail.
+        bad: why its data must not be learnt from now, a sentence each.
+        machine: what was tried.
+        events: known ones.
+    """
+
+    model: str
+    champion: int
+    rule: Retrain
+    judged_days: int
+    now: datetime
+    matured: date | None
+    causes: tuple[Cause, ...] = ()
+    bad: tuple[str, ...] = ()
+    machine: Machine = field(default_factory=Machine)
+    events: tuple[Event, ...] = ()
+
+
+def earliest(state: State, cause: Cause) -> date:
+    """The first matured day at which an attempt for a cause can show anything. An old model may be tried at any time."""
+    if cause.kind == "age":
+        return cause.since
+    return _since(state, cause) + timedelta(state.judged_days + state.rule.fresh_days)
+
+
+def _since(state: State, cause: Cause) -> date:
+    """When the unrest began that a cause belongs to: checks that pass for a day in between do not make it younger."""
+    return min(cause.since, state.machine.asking_since or cause.since)
+
+
+def decide(state: State) -> Decision:
+    """What is to be done about a model now.
+
+    Returns:
+        A decision with action "attempted" (retrain, as `attempt` of `episode`), "held" (something asks and must wait; `code`
+        says why in a word, `why` in a sentence with what would change it) or "rested" (nothing asks, or an attempt is under
+        way: nothing to note). It is not recorded yet.
+    """
+    asking = sorted(
+        (one for one in state.causes if one.kind in state.rule.on), key=lambda one: (ASKING.index(one.kind), one.since, one.asset)
+    )
+    if not asking:
+        return _said(state, "rested", "nothing_asks", _nothing(state))
+    ready = [one for one in asking if state.matured is not None and state.matured >= earliest(state, one)]
+    cause = (ready or asking)[0]
+    if state.machine.under_way is not None:
+        one = state.machine.under_way
+        return _said(state, "rested", "under_way", f"attempt {one.number} of {one.episode} is under way.", cause)
+    held = _held(state, cause, ready=bool(ready))
+    if held is not None:
+        code, why = held
+        return _said(state, "held", code, f"{_asks(cause)} Not retrained: {why}", cause)
+    opened = " The breaker is half-open: one attempt." if state.machine.breaker != "closed" else ""
+    return _said(state, "attempted", cause.kind, f"{_asks(cause)}{opened}", cause)
+
+
+def _asks(cause: Cause) -> str:
+    return f"{cause.asset} {cause.check} fails since {cause.since}: {cause.why}"
+
+
+def _nothing(state: State) -> str:
+    if not state.rule.on:
+        return "nothing may ask for a retraining: retrain_if names no check."
+    return f"nothing asks for a retraining; it would be asked for when {', '.join(state.rule.on)} fails."
+
+
+def _held(state: State, cause: Cause, *, ready: bool) -> tuple[str, str] | None:
+    """The first thing that stands against an attempt, as a word and a sentence."""
+    return (
+        _by_data(state)
+        or _by_event(state)
+        or _by_breaker(state)
+        or _by_days(state, cause, ready=ready)
+        or _by_cool_down(state)
+        or _by_budget(state)
+    )
+
+
+def _by_data(state: State) -> tuple[str, str] | None:
+    if not state.bad:
+        return None
+    more = f" And {len(state.bad) - 1} more." if len(state.bad) > 1 else ""
+    return "bad_data", f"bad data never train. {state.bad[0]}{more}"
+
+
+def _by_event(state: State) -> tuple[str, str] | None:
+    today = state.now.date()
+    for one in state.events:
+        if one.action == "hold" and one.start <= today < one.end:
+            return "event", f"{one.name} is known to last until {one.end}, and says to hold."
+    return None
+
+
+def _by_breaker(state: State) -> tuple[str, str] | None:
+    if state.machine.breaker != "open":
+        return None
+    days, since = state.rule.half_open_days, state.machine.since
+    opened = f"the breaker opened after {state.machine.useless} useless attempts in a row; the champion is frozen"
+    word = f'lightkeeper model breaker {state.model} --half-open --why "..."'
+    if days is None or since is None or state.matured is None:
+        return "breaker_open", f"{opened}. A person's word lets one attempt pass: {word}"
+    until = since + timedelta(days)
+    if state.matured >= until:
+        return None
+    return "breaker_open", f"{opened} until outcomes of {until} are known, or a person lets one attempt pass: {word}"
+
+
+def _by_days(state: State, cause: Cause, *, ready: bool) -> tuple[str, str] | None:
+    if ready:
+        return None
+    until, rule = earliest(state, cause), state.rule
+    days = f"it needs {state.judged_days} matured days to be judged on and {rule.fresh_days} to learn from"
+    known = f"outcomes are known up to {state.matured}" if state.matured else "no outcome is known yet"
+    return "too_few_matured", f"{days} since {_since(state, cause)}, that is outcomes up to {until}; {known}."
+
+
+def _by_cool_down(state: State) -> tuple[str, str] | None:
+    tried = [one for one in state.machine.attempts if one.outcome != "held"]
+    if not tried:
+        return None
+    last, rule = tried[-1], state.rule
+    days = rule.cool_down_days * 2 ** max(0, state.machine.useless - 1) if state.machine.useless else 0
+    until = (last.asked_at + timedelta(days)).date()
+    if state.now.date() < until:
+        return "cool_down", f"{state.machine.useless} useless attempts in a row cool down for {days} days, until {until}."
+    if last.matured is not None and state.matured is not None and state.matured < last.matured + timedelta(rule.fresh_days):
+        least = last.matured + timedelta(rule.fresh_days)
+        return "no_new_days", (
+            f"the last attempt stood on outcomes up to {last.matured}; the next needs {rule.fresh_days} days more, up to {least},"
+            f" and they are known up to {state.matured}."
+        )
+    return None
+
+
+def _by_budget(state: State) -> tuple[str, str] | None:
+    spent = [one for one in state.machine.attempts if one.asked_at > state.now - _YEAR and one.outcome != "held"]
+    if len(spent) < state.rule.budget:
+        return None
+    again = (spent[-state.rule.budget].asked_at + _YEAR).date()
+    return "budget", f"{len(spent)} attempts within 365 days are what retrain_if allows; the next may be on {again}."
+
+
+def _said(state: State, action: str, code: str, why: str, cause: Cause | None = None) -> Decision:
+    episode = None if cause is None else cause.episode(state.champion)
+    number = None if action != "attempted" else _count(state.machine.attempts, episode) + 1
+    opening = f"{version_name(state.model, state.champion)} stays, " if action == "rested" else ""
+    return Decision(
+        state.model, action, state.champion, "the rule of retraining", f"{opening}{why}", state.champion, code,
+        cause=None if cause is None else cause.check, episode=episode, attempt=number, matured=state.matured,
+    )  # fmt: skip
+
+
+def _count(attempts: Sequence[Attempt] | Iterable[Attempt], episode: str | None) -> int:
+    return max((one.number for one in attempts if one.episode == episode), default=0)

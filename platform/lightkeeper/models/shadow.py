@@ -1,0 +1,65 @@
+"""The former champion in the shadow of the one that replaced it: both on the same outcomes since. It moves nobody.
+
+Neither has seen the days after both cuts. They are looked at when 14, 28, 42 and 56 of them have matured, each look spending a
+quarter of 5%: so over all looks a promotion that was right is taken back in at most 5%.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+
+from lightkeeper.measure.compared import compared, told
+from lightkeeper.measure.skill import daily
+from lightkeeper.models.backtesting import naive_forecasts
+from lightkeeper.models.judging import loss_for, panel_of, scored_panel
+from lightkeeper.models.model import Model
+from lightkeeper.models.registry import Trained
+from lightkeeper.values import Verdict, version_name
+
+__all__ = ["CHECK", "LOOKS", "former"]
+
+CHECK = "former"
+LOOKS = (14, 28, 42, 56)  # matured days
+_ALPHA = 0.05 / len(LOOKS)
+
+
+def former(model: Model, table: pl.LazyFrame, serving: Trained, before: Trained | None) -> Verdict:
+    """Whether who served before would have been better since.
+
+    Args:
+        model: its declaration.
+        table: the feature table, at the version that is looked at.
+        serving: the champion.
+        before: who served before; None: the naive forecast.
+
+    Returns:
+        Check former: failed where the former one is better beyond noise; measured is its advantage as a share of the
+        champion's loss, n the matured days of the last look. Learning with fewer than 14.
+    """
+    name, other = str(serving.version), version_name(model.name, before.version.number if before else 0)
+    days = _days(model, table, serving, before)
+    count = max((one for one in LOOKS if one <= days.height), default=0)
+    if not count:
+        why = f"{days.height} days have matured since {name} replaced {other}; {LOOKS[0]} are needed to compare them."
+        return Verdict(CHECK, "learning", why, n=days.height)
+    found = compared(days.head(count), ("former", other), ("serving", name), _ALPHA, model.promote_if.block)
+    share = found.paired.mean / found.loss_worse if found.loss_worse else 0.0
+    worse = found.paired.low > 0
+    said = told(found, loss_for(model))
+    why = f"Over the {count} days since {name} replaced {other}, {said}{'' if worse else '; that is not beyond noise'}."
+    return Verdict(CHECK, "failed" if worse else "passed", why, share, 0.0, count)
+
+
+def _days(model: Model, table: pl.LazyFrame, serving: Trained, before: Trained | None) -> pl.DataFrame:
+    """What both lost on each day that neither has seen, oldest first."""
+    panel = panel_of(model, table, serving, before)
+    empty: dict[str, Any] = {"day": pl.Date, "weight": pl.Float64, "serving": pl.Float64, "former": pl.Float64}
+    if panel.judged.is_empty():
+        return pl.DataFrame(schema=empty)
+    mine = scored_panel(model, panel, serving.fitted.scored(panel.judged))
+    other = before.fitted.scored(panel.judged) if before else naive_forecasts(model, panel.known, panel.judged, panel.cut)
+    theirs = scored_panel(model, panel, other)
+    wide = mine.with_columns(mine["forecast"].alias("serving"), theirs["forecast"].alias("former"))
+    return daily(wide, {"serving": "serving", "former": "former"}, loss_for(model), time=model.time).sort("day")

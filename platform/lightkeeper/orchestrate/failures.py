@@ -1,0 +1,126 @@
+"""The sensor `failures`: tells of runs that failed and of days that are suspect, each once, and when they are solved.
+
+It asks for no run: what failed is tried again by whoever asked for it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+import polars as pl
+
+from lightkeeper.alerts.alert import Alert
+from lightkeeper.alerts.kept import raised, solved, standing
+from lightkeeper.home import Home
+from lightkeeper.lake.suspects import suspects
+from lightkeeper.lake.table import Lake
+from lightkeeper.orchestrate.learners import STEPS
+from lightkeeper.orchestrate.telling import link, short
+
+__all__ = ["failures_sensor"]
+
+_AT_ONCE = 20  # runs of one tick
+_LOOKS_BACK = timedelta(hours=1)  # at its first tick
+_FINISHED = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.SUCCESS]
+
+
+def failures_sensor(home: Home, open_lake: Callable[[], Lake]) -> dg.SensorDefinition:
+    """The sensor over runs that ended, and over suspect days.
+
+    Args:
+        home: it waits for.
+        open_lake: gives the lake, when a tick needs it.
+    """
+
+    @dg.sensor(
+        name="failures",
+        minimum_interval_seconds=15,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Tells of runs that failed and of days that look broken, each once, and when they are solved.",
+    )
+    def failures(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+        if not home.exists:
+            return dg.SkipReason(f"There is no home in {home.root} yet. Make one: lightkeeper build")
+        lake = open_lake()
+        before = json.loads(context.cursor or "{}")
+        since = datetime.fromisoformat(before["since"]) if before else datetime.now(UTC) - _LOOKS_BACK
+        records = context.instance.get_run_records(
+            dg.RunsFilter(statuses=_FINISHED, updated_after=since), limit=_AT_ONCE, order_by="update_timestamp", ascending=True
+        )
+        told = [_of_run(context.instance, lake, record.dagster_run) for record in records]
+        days, doubted = _of_days(lake, before.get("suspect"))
+        last = max((record.update_timestamp for record in records), default=since)
+        at = (last if last.tzinfo else last.replace(tzinfo=UTC)).isoformat()
+        cursor = json.dumps({"since": at, "suspect": doubted})
+        said = " ".join(one for one in (*told, *days) if one) or "Nothing failed."
+        return dg.SensorResult(skip_reason=said, cursor=cursor)
+
+    return failures
+
+
+def _of_run(instance: dg.DagsterInstance, lake: Lake, run: dg.DagsterRun) -> str:
+    """Tell of a run that failed; a run that succeeded solves what was told of its assets."""
+    if run.is_success:
+        _solve(lake, "failure", [key.to_user_string() for key in run.asset_selection or ()], "A later run succeeded.")
+        return ""
+    failed = [one.step_key for one in instance.get_run_step_stats(run.run_id) if one.status and one.status.value == "FAILURE"]
+    step = failed[0] if failed else run.job_name
+    asset = STEPS.get(step, (step,))[0]
+    made = raised(lake, _run_failed(instance, run, asset, step))
+    return f"Run {run.run_id[:8]} failed in {step}." if made else ""
+
+
+def _run_failed(instance: dg.DagsterInstance, run: dg.DagsterRun, asset: str, step: str) -> Alert:
+    return Alert(
+        cause="failure", asset=asset, episode=run.run_id, role="it", symptom=short(f"A run failed in {step}"),
+        since=datetime.now(UTC).date(), why=_why(instance, run), done="What was there before is there unchanged.",
+        to_do=f"Look at run {run.run_id[:8]} in Dagster's UI.", links=(f"{link(asset).split('/assets/')[0]}/runs/{run.run_id}",),
+    )  # fmt: skip
+
+
+def _why(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:
+    """What the failing step said, in a line."""
+    events = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE)
+    for entry in events:
+        event = entry.dagster_event
+        error = event.step_failure_data.error if event is not None else None
+        if error is not None:
+            said = (error.cause or error).message.strip().splitlines()
+            return said[0] if said else "it said nothing."
+    return "it ended before a step could say why."
+
+
+def _of_days(lake: Lake, before: list[str] | None) -> tuple[list[str], list[str]]:
+    """Tell of suspect days, and of those that are not any more; what was told, and which are suspect now."""
+    rows = suspects(lake).unique(["asset", "day"], keep="first", maintain_order=True)
+    now = [f"{asset}:{day}" for asset, day in rows.select("asset", "day").iter_rows()]
+    if now == before:
+        return [], now
+    told = [f"{row['asset']} of {row['day']} is suspect." for row in rows.iter_rows(named=True) if raised(lake, _suspect(row))]
+    open_ = standing(lake).filter(pl.col("cause") == "suspect", pl.col("state") != "solved")
+    for row in open_.iter_rows(named=True):
+        if f"{row['asset']}:{row['episode']}" not in now:
+            solved(lake, "suspect", row["asset"], "The day was mended, or accepted.", row["episode"])
+    return told, now
+
+
+def _suspect(row: dict[str, object]) -> Alert:
+    return Alert(
+        cause="suspect", asset=str(row["asset"]), episode=str(row["day"]), role="domain_expert",
+        symptom=short(f"{row['asset']} of {row['day']} looks broken"), since=row["day"],  # type: ignore[arg-type]
+        why=str(row["why"]), done="No model learns from it until it is mended or accepted.",
+        to_do=f'Land a corrected file, or: lightkeeper check accept {row["asset"]} {row["day"]} --why "..."',
+        links=(link(str(row["asset"])),),
+    )  # fmt: skip
+
+
+def _solve(lake: Lake, cause: str, assets: Iterable[str], why: str) -> None:
+    open_ = standing(lake)
+    if open_.is_empty():
+        return
+    there = set(open_.filter(pl.col("cause") == cause, pl.col("state") != "solved")["asset"])
+    for asset in there.intersection(assets):
+        solved(lake, cause, asset, why)

@@ -1,0 +1,120 @@
+"""The sensor `freshness`: a table that is due and not there is looked at; a late one asks its upstream, or its owner is told.
+
+A late table never retrains a model: training on stale data helps nobody.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from lightkeeper.alerts.alert import Alert
+from lightkeeper.alerts.kept import raised, solved, standing
+from lightkeeper.home import Home
+from lightkeeper.lake.table import Lake
+from lightkeeper.lake.verdicts import states
+from lightkeeper.orchestrate.telling import link, short
+
+__all__ = ["freshness_sensor"]
+
+_CHECK = "freshness"
+_Row = Mapping[str, Any]
+
+
+def freshness_sensor(home: Home, open_lake: Callable[[], Lake]) -> dg.SensorDefinition:
+    """The sensor over every table whose freshness is judged.
+
+    Args:
+        home: whose clock counts.
+        open_lake: gives the lake, when a tick needs it.
+    """
+
+    @dg.sensor(
+        name="freshness",
+        target=dg.AssetSelection.all() | dg.AssetSelection.all_asset_checks(),
+        minimum_interval_seconds=30,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Looks at a table when its next day is overdue; a late one asks its upstream, or its owner is told.",
+    )
+    def freshness(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+        if not home.exists or context.repository_def is None:
+            return dg.SkipReason(f"There is no home in {home.root} yet. Make one: lightkeeper build")
+        lake, graph = open_lake(), context.repository_def.asset_graph
+        rows = states(lake).rows(pl.col("check") == _CHECK).to_dicts()
+        known = {key.to_user_string().replace("/", "__"): key for key in graph.materializable_asset_keys}
+        late = [row for row in rows if row["state"] == "failed" and row["asset"] in known]
+        requests = [_look(row, known[row["asset"]]) for row in rows if row["asset"] in known and overdue(row, lake.clock())]
+        before = json.loads(context.cursor or "null")  # the latenesses that were told; null: not known
+        now = {row["asset"]: str(row["since"]) for row in late}
+        for row in late:
+            upstream = sorted(_upstream(graph, known[row["asset"]]))
+            if upstream:
+                requests.append(_ask(row, upstream))
+            if before is None or before.get(row["asset"]) != now[row["asset"]]:
+                raised(lake, _alert(row, [key.to_user_string() for key in upstream]))
+        if before is None or set(before) - set(now):
+            _recovered(lake, set(now))
+        cursor = json.dumps(now)
+        if requests:
+            return dg.SensorResult(run_requests=requests, cursor=cursor)
+        return dg.SensorResult(skip_reason=f"Late: {', '.join(now)}." if now else "No table is late.", cursor=cursor)
+
+    return freshness
+
+
+def overdue(row: _Row, now: datetime) -> bool:
+    """Whether a table that was in time when it was looked at may be late by now."""
+    if row["state"] != "passed" or row["measured"] is None or row["limit"] is None:
+        return False
+    hours = (now - row["known_at"]).total_seconds() / 3600
+    return bool(row["measured"] + hours > row["limit"])
+
+
+def _look(row: _Row, key: dg.AssetKey) -> dg.RunRequest:
+    """A run that judges the table's freshness anew; one for each look that it follows on."""
+    return dg.RunRequest(
+        run_key=f"freshness:{row['asset']}:{row['known_at'].isoformat()}",
+        asset_selection=[],
+        asset_check_keys=[dg.AssetCheckKey(key, _CHECK)],
+    )
+
+
+def _upstream(graph: Any, key: dg.AssetKey) -> Iterator[dg.AssetKey]:
+    """What a late table is made from and can be made here; a landed one waits for its files."""
+    node = graph.get(key)
+    if node.partitions_def is None:
+        yield key
+        for parent in node.parent_keys:
+            if parent in graph.materializable_asset_keys and graph.get(parent).partitions_def is None:
+                yield parent
+
+
+def _ask(row: _Row, upstream: list[dg.AssetKey]) -> dg.RunRequest:
+    """A run that makes the table and what it is made from, once for each lateness."""
+    return dg.RunRequest(run_key=f"late:{row['asset']}:{row['since']}:{row['version']}", asset_selection=upstream)
+
+
+def _alert(row: _Row, asked: list[str]) -> Alert:
+    outside = "Nothing can be done here: its files come from outside."
+    done = f"A run was asked for that makes {', '.join(asked)}." if asked else outside
+    return Alert(
+        cause=_CHECK, asset=row["asset"], episode=str(row["since"]), role="it",
+        symptom=short(f"{row['asset']} is late: the newest day is {row['day']}"), since=row["since"], why=row["why"],
+        done=f"{done} No model is retrained on stale data.", to_do=f"lightkeeper check history {row['asset']}",
+        links=(link(row["asset"]),),
+    )  # fmt: skip
+
+
+def _recovered(lake: Lake, late: set[str]) -> None:
+    """The tables that were told to be late and are not any more."""
+    open_ = standing(lake)
+    if open_.is_empty():
+        return
+    mine = open_.filter(pl.col("cause") == _CHECK, pl.col("state") != "solved")
+    for asset in set(mine["asset"]) - late:
+        solved(lake, _CHECK, asset, f"{asset} is as new as it should be.")

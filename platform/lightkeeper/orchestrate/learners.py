@@ -1,0 +1,52 @@
+"""Which tables each declared model stands on, and how they are looked at. Filled when definitions are loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import dagster as dg
+
+from lightkeeper.models.model import Model
+from lightkeeper.orchestrate.checks import Plan
+from lightkeeper.orchestrate.io_manager import table_name
+from lightkeeper.watch.situation import Learner
+
+__all__ = ["LEARNERS", "STEPS", "Known", "know", "known"]
+
+
+@dataclass(frozen=True)
+class Known:
+    """A model with the tables that it stands on, and the plan by which each of them is looked at."""
+
+    learner: Learner
+    plans: Mapping[str, Plan]
+
+
+LEARNERS: dict[str, Known] = {}  # of the definitions that were loaded in this process, by the model's name
+STEPS: dict[str, tuple[str, ...]] = {}  # of the same, the tables that each step makes
+
+
+def know(models: Sequence[Model], assets: Iterable[dg.AssetsDefinition], plans: Sequence[Plan]) -> None:
+    """Note what the models stand on."""
+    parents = {table_name(spec.key): [table_name(one.asset_key) for one in spec.deps] for asset in assets for spec in asset.specs}
+    by_table = {one.table: one for one in plans}
+    for one in plans:
+        STEPS[one.step] = tuple(dict.fromkeys((*STEPS.get(one.step, ()), one.table)))
+    for model in models:
+        tables = _above(model.table, parents)
+        raw = tuple(one for one in tables if not parents.get(one))
+        LEARNERS[model.name] = Known(Learner(model, tables, raw), {one: by_table[one] for one in tables if one in by_table})
+
+
+def known(model: Model) -> Known:
+    """What a model stands on; its own table alone, where no definitions said more."""
+    return LEARNERS.get(model.name) or Known(Learner(model, (model.table,), (model.table,)), {})
+
+
+def _above(table: str, parents: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """A table and all that it is made from, itself first."""
+    found = [table]
+    for one in found:
+        found += [parent for parent in parents.get(one, ()) if parent not in found]
+    return tuple(found)

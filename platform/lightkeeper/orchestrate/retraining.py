@@ -1,0 +1,189 @@
+"""The sensors `retraining` and `outcomes`: a run for each attempt that the rule allows, and one where a promotion is taken back.
+
+They read what holds now and compute nothing. What they note themselves is why nothing is done, once for each reason, with the
+alert that goes with it; everything else is noted by the run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+
+import dagster as dg
+import polars as pl
+
+from lightkeeper.home import Home
+from lightkeeper.lake.table import Lake
+from lightkeeper.lake.verdicts import states
+from lightkeeper.models.attempts import NOTHING_ASKS, ended, held
+from lightkeeper.models.decisions import decisions, reigns
+from lightkeeper.models.model import Model
+from lightkeeper.models.retraining import Attempt, State, decide
+from lightkeeper.models.shadow import CHECK
+from lightkeeper.orchestrate.attempting import ATTEMPT, CAUSE, EPISODE, MODEL, PINS, ROLLBACK, Asked
+from lightkeeper.orchestrate.learners import known
+from lightkeeper.orchestrate.telling import tell, told_solved
+from lightkeeper.values import Decision, version_name
+from lightkeeper.watch.situation import situations
+
+__all__ = ["outcomes_sensor", "retraining_sensor"]
+
+_BY = "the sensor retraining"
+_SECONDS = 5  # the daemon's own floor
+
+
+def retraining_sensor(models: Sequence[Model], home: Home, open_lake: Callable[[], Lake]) -> dg.SensorDefinition:
+    """The sensor over all models: asks for at most one run an attempt.
+
+    Args:
+        models: that may be retrained by themselves.
+        home: whose clock counts.
+        open_lake: gives the lake, when a tick needs it.
+    """
+
+    @dg.sensor(
+        name="retraining",
+        target=_assets(models),
+        minimum_interval_seconds=_SECONDS,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Checks that fail ask for a retraining: asks for a run where the rule allows one, and says why where not.",
+    )
+    def retraining(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+        if not home.exists:
+            return dg.SkipReason(f"There is no home in {home.root} yet. Make one: lightkeeper build")
+        lake = open_lake()
+        found = situations(lake, [known(one).learner for one in models])
+        requests, said = [], []
+        for model in models:
+            wanted, why = _of_model(context.instance, lake, model, found[model.name])
+            requests += [] if wanted is None else [wanted]
+            said.append(f"{model.name}: {why}")
+        if requests:
+            return dg.SensorResult(run_requests=requests)
+        return dg.SensorResult(skip_reason="\n".join(said) or "No model is declared.")
+
+    return retraining
+
+
+def _assets(models: Sequence[Model]) -> dg.AssetSelection:
+    names = [name for one in models for name in (*one.training_tables, *_served(one))]
+    return dg.AssetSelection.assets(*names)
+
+
+def _served(model: Model) -> tuple[str, ...]:
+    return (model.forecast_table, model.outcome_table, model.explanation_table)
+
+
+def _of_model(instance: dg.DagsterInstance, lake: Lake, model: Model, state: State) -> tuple[dg.RunRequest | None, str]:
+    """The run to ask for, if any, and why or why not."""
+    under_way = state.machine.under_way
+    if under_way is not None and (why := _ended(instance, under_way)) is not None:
+        ended(lake, model.name, under_way, "run_failed", why)
+        return None, why
+    said = decide(state)
+    if said.action == "attempted":
+        return _asked(instance, lake, model, state, said)
+    _note(lake, model, state, said)
+    return None, said.why
+
+
+def _ended(instance: dg.DagsterInstance, attempt: Attempt) -> str | None:
+    """Why an attempt can come to no outcome any more; None while its run goes on."""
+    run = instance.get_run_by_id(attempt.run_id) if attempt.run_id else None
+    if run is None:
+        return f"run {attempt.run_id} of attempt {attempt.number} is not known any more: it counts as failed."
+    if not run.is_finished:
+        return None
+    return f"run {run.run_id[:8]} of attempt {attempt.number} ended as {run.status.value.lower()}, without an outcome."
+
+
+def _asked(
+    instance: dg.DagsterInstance, lake: Lake, model: Model, state: State, said: Decision
+) -> tuple[dg.RunRequest | None, str]:
+    """A run for an attempt, unless one was asked for already."""
+    asked = Asked(model.name, str(said.episode), int(said.attempt or 1), str(said.cause))
+    tags = {MODEL: asked.model, EPISODE: asked.episode, ATTEMPT: str(asked.number)}
+    runs = instance.get_runs(dg.RunsFilter(tags=tags), limit=1)
+    if runs and not runs[0].is_finished:
+        return None, f"attempt {asked.number} of {asked.episode} waits for its run to start."
+    if runs:
+        why = f"run {runs[0].run_id[:8]} ended as {runs[0].status.value.lower()}."
+        one = Attempt(asked.episode, asked.number, state.now, state.matured, asked.cause, runs[0].run_id)
+        ended(lake, model.name, one, "run_failed", why)
+        return None, why
+    request = dg.RunRequest(
+        run_key=asked.run_key,
+        asset_selection=[dg.AssetKey(name) for name in (*model.training_tables, *_served(model))],
+        tags={**tags, CAUSE: asked.cause, PINS: ",".join(_pins(lake, model))},
+    )
+    return request, said.why
+
+
+def _pins(lake: Lake, model: Model) -> Iterator[str]:
+    """The table version that is there when the run is asked for; the run notes what it read."""
+    if lake.exists(model.table):
+        yield str(lake.version(model.table))
+
+
+def _note(lake: Lake, model: Model, state: State, said: Decision) -> None:
+    """Note why nothing is done, and tell people, where the reason is another than before."""
+    told = state.machine.told
+    if said.code == "under_way" or (said.code == NOTHING_ASKS and told is None):
+        return
+    if told == (said.code, said.episode):
+        return
+    if not held(lake, replace(said, action="held", by=_BY)):
+        return
+    if said.code == NOTHING_ASKS:
+        told_solved(lake, model)
+    else:
+        tell(lake, model, state, said)
+
+
+# -- outcomes ---------------------------------------------------------------------------------------------------
+
+
+def outcomes_sensor(models: Sequence[Model], home: Home, open_lake: Callable[[], Lake]) -> dg.SensorDefinition:
+    """The sensor that takes a promotion back where who served before would have been better on the same outcomes.
+
+    Args:
+        models: whose promotions are watched.
+        home: whose clock counts.
+        open_lake: gives the lake, when a tick needs it.
+    """
+
+    @dg.sensor(
+        name="outcomes",
+        target=_assets(models),
+        minimum_interval_seconds=30,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="After a promotion: rolls back where the former champion would have been better, beyond noise.",
+    )
+    def outcomes(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+        _ = context
+        if not home.exists:
+            return dg.SkipReason(f"There is no home in {home.root} yet. Make one: lightkeeper build")
+        lake = open_lake()
+        worse = states(lake).rows((pl.col("check") == CHECK) & (pl.col("state") == "failed"))
+        rows = {row["asset"]: row for row in worse.iter_rows(named=True)}
+        asked = [one for model in models if (one := _back(lake, model, rows.get(model.outcome_table)))]
+        if asked:
+            return dg.SensorResult(run_requests=asked)
+        return dg.SkipReason("No champion is worse than the one before it.")
+
+    return outcomes
+
+
+def _back(lake: Lake, model: Model, row: Mapping[str, object] | None) -> dg.RunRequest | None:
+    """The run that takes a promotion back; none where the verdict is on another champion than serves now."""
+    if row is None:
+        return None
+    served = reigns(decisions(lake, model.name), model.name)
+    if not served or served[-1].since is None or row["known_at"] < served[-1].since:  # type: ignore[operator]
+        return None
+    leaves = version_name(model.name, served[-1].version)
+    return dg.RunRequest(
+        run_key=f"{leaves}:{served[-1].since.isoformat()}:rollback",
+        asset_selection=[dg.AssetKey(name) for name in (model.champion_table, *_served(model))],
+        tags={MODEL: model.name, ROLLBACK: leaves, CAUSE: CHECK},
+    )

@@ -1,0 +1,134 @@
+"""The sensor `runtimes`: a run that takes longer than its norm warns once; at twice the norm's limit it is cancelled.
+
+The norm is the run time check's, of each asset; where none is learnt yet, what is declared beside the asset. The champion
+stays: a training that is cancelled promotes nobody.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import dagster as dg
+import polars as pl
+
+from lightkeeper.alerts.alert import Alert
+from lightkeeper.alerts.kept import raised
+from lightkeeper.home import Home
+from lightkeeper.lake.table import Lake
+from lightkeeper.lake.verdicts import states
+from lightkeeper.orchestrate.learners import STEPS
+from lightkeeper.orchestrate.telling import link, short
+
+__all__ = ["Slow", "runtimes_sensor", "slow"]
+
+_RUNS = 50  # under way at once that are looked at
+_TWICE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Slow:
+    """A step that has run longer than its limit: of which run, which asset, for how many seconds, the limit in seconds."""
+
+    run_id: str
+    asset: str
+    seconds: float
+    limit: float
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether it has run for twice its limit."""
+        return self.seconds > _TWICE * self.limit
+
+    @property
+    def key(self) -> str:
+        """What makes a warning one."""
+        return f"{self.run_id}:{self.asset}:{self.cancelled}"
+
+
+def slow(run_id: str, started: Mapping[str, float], limits: Mapping[str, float], now: float) -> list[Slow]:
+    """The assets of a run whose step has run for longer than its limit.
+
+    Args:
+        run_id: of the run.
+        started: of each step under way, when it began, in seconds since the epoch.
+        limits: of each asset, in seconds.
+        now: in seconds since the epoch.
+    """
+    found = []
+    for step, at in started.items():
+        known = [(asset, limits[asset]) for asset in STEPS.get(step, (step,)) if asset in limits]
+        asset, limit = min(known, key=lambda one: one[1], default=("", 0.0))
+        if known and now - at > limit:
+            found.append(Slow(run_id, asset, now - at, limit))
+    return found
+
+
+def runtimes_sensor(home: Home, open_lake: Callable[[], Lake], wall: Callable[[], float] = time.time) -> dg.SensorDefinition:
+    """The sensor over the runs under way.
+
+    Args:
+        home: it waits for.
+        open_lake: gives the lake, when a tick needs it.
+        wall: the real time, in seconds since the epoch: runs take real time, whatever a home's clock says.
+    """
+
+    @dg.sensor(
+        name="runtimes",
+        minimum_interval_seconds=10,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="A run beyond its norm warns its owner once; beyond twice the limit it is cancelled, and the champion stays.",
+    )
+    def runtimes(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+        if not home.exists:
+            return dg.SkipReason(f"There is no home in {home.root} yet. Make one: lightkeeper build")
+        runs = context.instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED]), limit=_RUNS)
+        if not runs:
+            return dg.SkipReason("No run is under way.")
+        lake = open_lake()
+        limits, told = _limits(lake), set(json.loads(context.cursor or "[]"))
+        found = [one for run in runs for one in slow(run.run_id, _started(context.instance, run.run_id), limits, wall())]
+        for one in found:
+            if one.key not in told:
+                _act(context.instance, lake, one)
+        ids = {run.run_id for run in runs}
+        kept = sorted({one for one in told if one.split(":")[0] in ids} | {one.key for one in found})
+        said = "; ".join(f"{one.asset} runs for {one.seconds:,.0f} s, the limit is {one.limit:,.0f} s" for one in found)
+        return dg.SensorResult(skip_reason=said or f"{len(runs)} under way, none beyond its norm.", cursor=json.dumps(kept))
+
+    return runtimes
+
+
+def _limits(lake: Lake) -> dict[str, float]:
+    """Of each asset the seconds beyond which a run is too slow, where a norm or a maximum is known."""
+    rows = states(lake).rows((pl.col("check") == "run_time") & pl.col("limit").is_not_null())
+    return dict(rows.select("asset", "limit").iter_rows())
+
+
+def _started(instance: dg.DagsterInstance, run_id: str) -> dict[str, float]:
+    """The steps under way, and when each began."""
+    found = instance.get_run_step_stats(run_id)
+    return {one.step_key: one.start_time for one in found if one.start_time and not one.end_time}
+
+
+def _act(instance: dg.DagsterInstance, lake: Lake, one: Slow) -> None:
+    """Tell first, then cancel: what was told stands, even where cancelling fails."""
+    raised(lake, _alert(one))
+    if one.cancelled:
+        instance.run_coordinator.cancel_run(one.run_id)
+
+
+def _alert(one: Slow) -> Alert:
+    times = one.seconds / one.limit
+    done = "The run was cancelled; what served before goes on serving." if one.cancelled else "It goes on, up to twice the limit."
+    cause = "run_cancelled" if one.cancelled else "run_time"
+    return Alert(
+        cause=cause, asset=one.asset, episode=one.run_id, role="it",
+        symptom=short(f"{one.asset} runs {times:.1f} x as long as its limit"),
+        since=datetime.fromtimestamp(time.time() - one.seconds, UTC),
+        why=f"It has run for {one.seconds:,.0f} s; the limit learnt from runs before it is {one.limit:,.0f} s.",
+        done=done, to_do=f"lightkeeper check history {one.asset}", links=(link(one.asset),),
+    )  # fmt: skip

@@ -1,0 +1,102 @@
+"""What people are told of a model's retraining: the alert of each reason, and that it is solved. It decides nothing."""
+
+from __future__ import annotations
+
+import os
+from datetime import date
+
+import polars as pl
+
+from lightkeeper.alerts.alert import Alert
+from lightkeeper.alerts.kept import raised, solved, standing
+from lightkeeper.lake.table import Lake
+from lightkeeper.models.decisions import decisions
+from lightkeeper.models.model import Model
+from lightkeeper.models.retraining import Cause, State
+from lightkeeper.values import Decision, version_name
+
+__all__ = ["link", "short", "tell", "told_solved"]
+
+_LONGEST = 79  # characters of a symptom
+_QUIET = ("age",)  # an old model is tried anew without a word
+
+
+def link(asset: str) -> str:
+    """Where Dagster's UI shows an asset's checks; its address is LIGHTKEEPER_ADDRESS."""
+    return f"{os.environ.get('LIGHTKEEPER_ADDRESS', 'http://127.0.0.1:3000')}/assets/{asset}?view=checks"
+
+
+def short(text: str) -> str:
+    """The text, cut to what a symptom may have."""
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3].rstrip()}..."
+
+
+def tell(lake: Lake, model: Model, state: State, said: Decision) -> None:
+    """Raise the alert that goes with a reason for which nothing is done; each cause, asset and episode once."""
+    if said.code == "breaker_open":
+        raised(lake, _escalation(lake, model, state, said))
+    elif said.code == "bad_data":
+        raised(lake, _bad_data(model, state, said))
+    cause = next((one for one in state.causes if one.check == said.cause), None)
+    if cause is not None and cause.kind not in _QUIET:
+        raised(lake, _of_cause(model, state, cause, said))
+
+
+def told_solved(lake: Lake, model: Model) -> None:
+    """Nothing asks any more: what was told of the model is solved."""
+    open_ = standing(lake)
+    if open_.is_empty():
+        return
+    mine = (model.name, model.table, model.outcome_table)
+    for row in open_.iter_rows(named=True):
+        if row["asset"] in mine and row["state"] != "solved":
+            solved(lake, row["cause"], row["asset"], "Nothing asks for a retraining any more.", row["episode"])
+
+
+def _of_cause(model: Model, state: State, cause: Cause, said: Decision) -> Alert:
+    symptom = {
+        "accuracy": f"{model.name}: forecasts miss by more than promised",
+        "coverage": f"{model.name}: intervals cover less than they say",
+        "drift": f"{model.table}: what {model.name} learns from has drifted",
+    }[cause.kind]
+    return Alert(
+        cause=cause.check, asset=cause.asset, episode=cause.episode(state.champion), role="data_scientist",
+        symptom=short(symptom), since=cause.since, why=cause.why, effect=cause.worth,
+        done=f"{version_name(model.name, state.champion)} goes on serving. {said.why}",
+        to_do=f"lightkeeper model decisions {model.name}", links=(link(cause.asset),), owners=model.owners,
+    )  # fmt: skip
+
+
+def _escalation(lake: Lake, model: Model, state: State, said: Decision) -> Alert:
+    """A person is called, once, with what was tried."""
+    useless = state.machine.useless
+    tried = decisions(lake, model.name)
+    ids = {one.run_id for one in state.machine.attempts[-useless:]}
+    ended = tried.filter(pl.col("action").is_in(["rejected", "failed"]), pl.col("run_id").is_in(list(ids)))
+    evidence = ended["why"].to_list()
+    return Alert(
+        cause="breaker", asset=model.name, episode=_opened(state), role="data_scientist",
+        symptom=short(f"{model.name}: {useless} retrainings in a row did not help; it is frozen"),
+        since=state.machine.since, why=" ".join(evidence) or said.why,
+        effect=next((one.worth for one in state.causes if one.worth), ""),
+        done=f"{version_name(model.name, state.champion)} goes on serving; it is not retrained by itself any more.",
+        to_do=f'Look what changed, then: lightkeeper model breaker {model.name} --half-open --why "..."',
+        links=(link(model.outcome_table),), owners=model.owners,
+    )  # fmt: skip
+
+
+def _opened(state: State) -> str:
+    """What makes one opening of the breaker one: the first of the attempts in a row that were useless."""
+    first = state.machine.attempts[-state.machine.useless] if state.machine.useless else None
+    return f"{first.episode}:{first.number}" if first else str(state.machine.since)
+
+
+def _bad_data(model: Model, state: State, said: Decision) -> Alert:
+    since: date | None = min((one.since for one in state.causes), default=None)
+    return Alert(
+        cause="bad_data", asset=model.table, episode=str(said.episode), role="domain_expert",
+        symptom=short(f"{model.name} is not retrained: its data look broken"), since=since, why=" ".join(state.bad),
+        done=f"{version_name(model.name, state.champion)} goes on serving; nothing is learnt from these days.",
+        to_do='Land a corrected file, or say that it was so: lightkeeper check accept TABLE DAY --why "..."',
+        links=(link(model.table),), owners=model.owners,
+    )  # fmt: skip

@@ -1,0 +1,100 @@
+"""What is known of each model now, for the decision whether it is retrained. It reads what holds now and computes nothing.
+
+Three small tables answer for all models together: the states of checks, the suspect days, the ledger of decisions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+import polars as pl
+
+from lightkeeper.lake.suspects import suspects
+from lightkeeper.lake.table import Lake
+from lightkeeper.lake.verdicts import states
+from lightkeeper.models.attempts import machines
+from lightkeeper.models.decisions import decisions, standing
+from lightkeeper.models.model import Model
+from lightkeeper.models.retraining import Cause, Event, State
+
+__all__ = ["Learner", "situations"]
+
+_BAD = ("failed", "drifted")
+_YOUNG = 3  # days that a broken value must last to be a change of the world
+_OF_VALUES = ("contract", "volume", "nulls", "categories", "range", "duplicates")
+
+
+@dataclass(frozen=True, slots=True)
+class Learner:
+    """A model, the tables that its rows come from, its own among them, and those of them that nothing here is made from.
+
+    Only in the latter does a broken value say that a file is broken: in a table made from others the world may show so.
+    """
+
+    model: Model
+    tables: tuple[str, ...]
+    raw: tuple[str, ...] = ()
+
+
+def situations(lake: Lake, learners: Sequence[Learner], events: Sequence[Event] = ()) -> dict[str, State]:
+    """The state of each model, by its name."""
+    rows, doubted = states(lake).rows(), suspects(lake)
+    ledger = decisions(lake)
+    tried = machines(ledger, {one.model.name: one.model.retrain_if.attempts for one in learners})
+    by_asset: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows.iter_rows(named=True):
+        by_asset.setdefault(row["asset"], []).append(row)
+    days: dict[str, list[Mapping[str, Any]]] = {}
+    for row in doubted.iter_rows(named=True):
+        days.setdefault(row["asset"], []).append(row)
+    mine = ledger.partition_by("model", as_dict=True) if ledger.height else {}
+    moves = ledger.filter(pl.col("action").is_in(["promoted", "rolled_back"])).group_by("model").agg(pl.col("decided_at").max())
+    moved = dict(moves.iter_rows())
+    now = lake.clock()
+    found = {}
+    for one in learners:
+        model, of_model = one.model, mine.get((one.model.name,), ledger.clear())
+        found[model.name] = State(
+            model.name, standing(of_model, model.name)[0], model.retrain_if, model.judged_days, now,
+            _matured(model, by_asset), tuple(_causes(model, by_asset, moved.get(model.name))), tuple(_bad(one, by_asset, days)),
+            tried[model.name], tuple(events),
+        )  # fmt: skip
+    return found
+
+
+_Rows = Mapping[str, list[Mapping[str, Any]]]
+
+
+def _matured(model: Model, rows: _Rows) -> date | None:
+    """The last day whose outcome is known, as the look at the champion's age found it."""
+    return next((row["day"] for row in rows.get(model.outcome_table, []) if row["check"] == "unlearnt"), None)
+
+
+def _causes(model: Model, rows: _Rows, moved: datetime | None) -> list[Cause]:
+    """The checks that fail and may ask: of the outcomes of who serves now, and drift of what the model learns from."""
+    used = {*model.features, model.target}
+    mine = [row for row in rows.get(model.outcome_table, []) if moved is None or row["known_at"] >= moved]
+    asking = [row for row in mine if row["check"].split("_")[0] in ("accuracy", "coverage", "age")]
+    drifted = [row for row in rows.get(model.table, []) if row["check"] == "drift" and used & set(row["columns"])]
+    bad = (row for row in (*asking, *drifted) if row["state"] in _BAD)
+    return [Cause(row["check"], row["asset"], row["since"], row["why"], _worth(row)) for row in bad]
+
+
+def _worth(row: Mapping[str, Any]) -> str:
+    """What a failing check is worth in units of the target, where that is known."""
+    return "" if row["impact"] is None else f"about {row['impact']:,.2f} {row['unit'] or ''} a row"
+
+
+def _bad(one: Learner, rows: _Rows, days: _Rows) -> list[str]:
+    """Why a model's data must not be learnt from now."""
+    found = [f"{row['asset']} of {row['day']} is suspect: {row['why']}" for table in one.raw for row in days.get(table, [])]
+    for table in one.tables:
+        for row in rows.get(table, []):
+            if row["check"] == "freshness" and row["state"] == "failed":
+                found.append(f"{table} is late: {row['why']}")
+            elif table in one.raw and row["check"] in _OF_VALUES and row["state"] == "failed" and row["failing"] < _YOUNG:
+                found.append(f"{table} {row['check']} fails since {row['since']}, which may be a broken file: {row['why']}")
+    return found
