@@ -1,4 +1,4 @@
-"""`lightkeeper scenario`: made-up days with a known truth, played in a home of their own; what is noticed, and when."""
+"""`lightkeeper scenario`: made-up days with a known truth, played in a home of their own; what is noticed, and what is done."""
 
 from __future__ import annotations
 
@@ -14,14 +14,19 @@ from lightkeeper.cli.project import Project
 from lightkeeper.cli.show import Column, grid, print_json, print_text, records, text
 from lightkeeper.errors import Refused
 from lightkeeper.home import Home
+from lightkeeper.values import version_name
 
 if TYPE_CHECKING:
     import dagster as dg
+    from polars import DataFrame
+    from rich.console import RenderableType
 
     from lightkeeper.orchestrate.replay import Moment
     from lightkeeper.orchestrate.scenario import Scenario, Script, Truth
 
 __all__ = ["play", "register"]
+
+_BAR = 20  # characters of the longest bar
 
 
 def register(app: typer.Typer) -> None:
@@ -41,7 +46,10 @@ def play(  # noqa: PLR0913 - a command's options
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a scenario's days into a home of its own, materialize and check them, and tell what was noticed."""
+    """Play a scenario's days in a home of its own, with the project's sensors, and tell what is noticed and what is done.
+
+    It ends with what the forecasts missed by, beside what they had missed by without any retraining.
+    """
     from lightkeeper.orchestrate.scenario import Settings
 
     project = Project.find(Path.cwd())
@@ -60,9 +68,9 @@ def play(  # noqa: PLR0913 - a command's options
             print_text(*_told(moment))
     if as_json:
         print_json({"scenario": name, "seed": seed, "home": str(place.root), "truth": _truth(script.truth),
-                    "moments": [_json(one) for one in moments]})  # fmt: skip
+                    "moments": [_json(one) for one in moments], "missed": _missed_json(place, script)})  # fmt: skip
     else:
-        print_text(*_closed(script, moments, place))
+        print_text(*_closed(script, moments, place), *_missed(place, script))
 
 
 def _named(project: Project, name: str) -> Scenario:
@@ -76,6 +84,7 @@ def _named(project: Project, name: str) -> Scenario:
 def _played(project: Project, scenario: Scenario, script: Script, place: Home, *, quiet: bool) -> Iterator[Moment]:
     from lightkeeper.orchestrate.replay import begin, play, settle
     from lightkeeper.orchestrate.running import load, ready
+    from lightkeeper.orchestrate.sensing import SENSED, Senses
 
     begin(place, scenario.name, script)
     instance = ready(place)
@@ -84,7 +93,9 @@ def _played(project: Project, scenario: Scenario, script: Script, place: Home, *
         history = [one for one in script.days if one.day < script.turns]
         print_text(f"{scenario.name}: {scenario.description}", f"Building {len(history)} quiet days in {place.root} ...")
     settle(defs, instance, script)
-    yield from play(defs, instance, place, script)
+    explanations = {key for key in defs.resolve_asset_graph().materializable_asset_keys if key.path[-1].endswith("_explanation")}
+    senses = Senses(defs, instance, SENSED, frozenset(explanations))
+    yield from play(defs, instance, place, script, senses=senses)
 
 
 def _with_own(defs: dg.Definitions, scenario: Scenario, script: Script) -> dg.Definitions:
@@ -111,12 +122,33 @@ def _listed(scenarios: Any) -> Any:
     return table
 
 
-def _told(moment: Moment) -> Sequence[str]:
+def _told(moment: Moment) -> Sequence[RenderableType]:
     """One line a run, and one a thing noticed."""
     what = f"{moment.day:%a %d %b} landed" if moment.day else "nothing came"
     head = f"{moment.at:%a %d %b %H:%M}  {what}"
     rows = moment.noticed.unique(["asset", "check", "column", "segment"], keep="last", maintain_order=True)
-    return [head, *(f"    {_line(row)}" for row in rows.iter_rows(named=True))]
+    noticed = [f"    {_line(row)}" for row in rows.iter_rows(named=True)]
+    return [head, *noticed, *_decided(moment), *(f"    alert  {_alert(row)}" for row in moment.told.iter_rows(named=True))]
+
+
+def _decided(moment: Moment) -> Iterator[RenderableType]:
+    """What was decided of the models: the word in bold, the reason below it."""
+    from rich.padding import Padding
+    from rich.text import Text
+
+    for row in moment.decided.iter_rows(named=True):
+        if row["action"] in ("trained", "judged"):
+            continue
+        nth = f", attempt {row['attempt']}" if row["action"] == "attempted" else ""
+        version = "" if row["action"] in ("held", "attempted") else f" {version_name(row['model'], row['version'])}"
+        head = f"{row['model']}: {row['action'].replace('_', ' ')}{version}{nth}"
+        yield Padding(Text(text(head), style="bold"), (0, 0, 0, 4))
+        yield Padding(Text(text(row["why"]), style="dim"), (0, 0, 0, 6))
+
+
+def _alert(row: dict[str, Any]) -> str:
+    opening = "solved: " if row["event"] == "solved" else ""
+    return text(f"{opening}{row['title']}")
 
 
 def _line(row: dict[str, Any]) -> str:
@@ -135,10 +167,61 @@ def _closed(script: Script, moments: Sequence[Moment], place: Home) -> Sequence[
     return ["", f"What happened: {truth.what}", f"{seen}{told}", f"Look: lightkeeper check history --home {place.root}"]
 
 
+def _weeks(home: Home, script: Script) -> Iterator[tuple[str, DataFrame]]:
+    """Of each model what its forecasts missed by in each week of the story, with and without retraining."""
+    import polars as pl
+
+    from lightkeeper.lake.table import Lake
+    from lightkeeper.models.decisions import champion
+    from lightkeeper.models.hindsight import missed
+    from lightkeeper.models.registry import read_version
+    from lightkeeper.orchestrate.learners import LEARNERS
+
+    lake = Lake(home.lake, clock=home.now)
+    for name, known in sorted(LEARNERS.items()):
+        model, number = known.learner.model, champion(lake, name, script.turns).version
+        if not lake.exists(model.outcome_table):
+            continue
+        first = read_version(name, lake.read(model.model_table), number) if number else None
+        days = missed(model, lake.read(model.table), lake.read(model.outcome_table), first, script.turns)
+        week = pl.col("day").dt.truncate("1w").alias("week")
+        yield name, days.group_by(week).agg(pl.col("actual", "served", "never").sum()).sort("week")
+
+
+def _missed(home: Home, script: Script) -> Iterator[RenderableType]:
+    """A table a model, and its picture as a file beside the lake."""
+    from lightkeeper.measure.picture import two_lines
+
+    for name, weeks in _weeks(home, script):
+        if weeks.is_empty() or not float(weeks["never"].sum()):
+            continue
+        served, never = weeks["served"].to_list(), weeks["never"].to_list()
+        top = max(*served, *never)
+        table, _ = grid([
+            Column("week of", [f"{one:%d %b}" for one in weeks["week"]]),
+            Column("actual", [f"{one:,.0f}" for one in weeks["actual"]], right=True),
+            Column("missed by", [f"{one:,.0f}" for one in served], right=True),
+            Column("never retrained", [f"{one:,.0f}" for one in never], right=True),
+            Column("", ["█" * round(_BAR * one / top) for one in served]),
+        ])  # fmt: skip
+        place = home.root / f"missed-{name}.svg"
+        place.write_text(two_lines(never, served))
+        ratio = float(sum(served)) / float(sum(never))
+        yield ""
+        yield f"What forecasts of {name} missed by, one day ahead:"
+        yield table
+        yield f"In all {ratio:.2f} x what they had missed by without any retraining. As a picture: {place}"
+
+
+def _missed_json(home: Home, script: Script) -> dict[str, Any]:
+    return {name: records(weeks) for name, weeks in _weeks(home, script)}
+
+
 def _truth(truth: Truth) -> dict[str, Any]:
     return {"kind": truth.kind, "starts": truth.starts, "ends": truth.ends, "table": truth.table,
             "columns": list(truth.columns), "what": truth.what}  # fmt: skip
 
 
 def _json(moment: Moment) -> dict[str, Any]:
-    return {"at": moment.at.isoformat(), "day": moment.day, "noticed": records(moment.noticed)}
+    return {"at": moment.at.isoformat(), "day": moment.day, "noticed": records(moment.noticed),
+            "decided": records(moment.decided), "told": records(moment.told)}  # fmt: skip

@@ -12,7 +12,7 @@ from itertools import groupby, pairwise
 
 from lightkeeper.errors import Refused
 
-__all__ = ["beside", "markdown", "trend"]
+__all__ = ["beside", "markdown", "trend", "two_lines"]
 
 _POINTS = 40
 _CELLS = 16  # that two windows are drawn in
@@ -51,6 +51,34 @@ def trend(values: Sequence[float | None], width: int = 240, height: int = 40) ->
         drawn = f'<path d="{line}" fill="none" stroke="{_COLOUR}" stroke-width="2" stroke-linecap="round"/>'
         drawn += f'<circle cx="{x}" cy="{y}" r="3" fill="{_COLOUR}"/>'
     return f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}">{drawn}</svg>'
+
+
+def two_lines(first: Sequence[float], second: Sequence[float], width: int = 640, height: int = 240) -> str:
+    """Two series over the same time, as SVG: the first as a grey line, the second as a blue one, from 0 at the bottom.
+
+    Args:
+        first: the values, oldest first.
+        second: as many.
+        width: in pixels.
+        height: in pixels.
+
+    Raises:
+        Refused: there are not as many of the one as of the other.
+    """
+    if len(first) != len(second):
+        raise Refused(f"Two lines of {len(first)} and {len(second)} values: give as many of each.")
+    top = max((*first, *second), default=0.0) or 1.0
+    drawn = "".join(_line(one, top, colour, (width, height)) for one, colour in ((first, _GREY), (second, _COLOUR)))
+    return f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}">{drawn}</svg>'
+
+
+def _line(values: Sequence[float], top: float, colour: str, size: tuple[int, int]) -> str:
+    if not values:
+        return ""
+    wide, high = size[0] - 2 * _EDGE, size[1] - 2 * _EDGE
+    last = max(len(values) - 1, 1)
+    places = (f"{round(_EDGE + wide * i / last)} {round(_EDGE + high * (1 - value / top))}" for i, value in enumerate(values))
+    return f'<path d="M{"L".join(places)}" fill="none" stroke="{colour}" stroke-width="2" stroke-linejoin="round"/>'
 
 
 def beside(reference: Sequence[float], current: Sequence[float], width: int = 240, height: int = 40) -> str:

@@ -13,11 +13,14 @@ from datetime import UTC, date, datetime, time, timedelta
 import dagster as dg
 import polars as pl
 
+from lightkeeper.alerts.kept import alerts
 from lightkeeper.home import Home, HomeRecord
 from lightkeeper.lake.table import Lake
 from lightkeeper.lake.verdicts import verdicts
+from lightkeeper.models.decisions import decisions
 from lightkeeper.orchestrate.running import checked, landed, materialize, others, refreshed
 from lightkeeper.orchestrate.scenario import ScenarioDay, Script
+from lightkeeper.orchestrate.sensing import Senses
 
 __all__ = ["Moment", "begin", "play", "settle"]
 
@@ -34,11 +37,15 @@ class Moment:
         at: by the home's clock, UTC.
         day: that landed; None where it was only looked whether something had.
         noticed: a row a verdict that is bad: asset, check, column, segment, state, kind, measured, limit, n, why, day.
+        decided: the rows that the ledger of decisions got meanwhile.
+        told: the alerts that were raised or solved meanwhile, a row an event.
     """
 
     at: datetime
     day: date | None
     noticed: pl.DataFrame = field(repr=False)
+    decided: pl.DataFrame = field(default_factory=pl.DataFrame, repr=False)
+    told: pl.DataFrame = field(default_factory=pl.DataFrame, repr=False)
 
 
 def begin(home: Home, name: str, script: Script) -> HomeRecord:
@@ -64,8 +71,14 @@ def settle(defs: dg.Definitions, instance: dg.DagsterInstance, script: Script, o
         materialize(defs, instance, wanted)
 
 
-def play(
-    defs: dg.Definitions, instance: dg.DagsterInstance, home: Home, script: Script, only: Iterable[dg.AssetKey] | None = None
+def play(  # noqa: PLR0913 - a story's parts
+    defs: dg.Definitions,
+    instance: dg.DagsterInstance,
+    home: Home,
+    script: Script,
+    only: Iterable[dg.AssetKey] | None = None,
+    *,
+    senses: Senses | None = None,
 ) -> Iterator[Moment]:
     """Land each day after the history when its files arrive; where a day brought none, look at what is there.
 
@@ -75,7 +88,23 @@ def play(
         home: of the scenario, begun and settled.
         script: whose days are played.
         only: of what a landing refreshes, these assets; by default all but explanations.
+        senses: the project's sensors, which act after each landing and each look; without them nothing acts.
     """
+    keys = refreshed(defs, explained=False) if only is None else landed(defs) | frozenset(only)
+    ledgers = _Ledgers(Lake(home.lake, clock=home.now))
+    for at, day in _order(script):
+        _clock(home, at)
+        if day is None:
+            run = checked(defs, instance, _checks(defs))
+        else:
+            _arrive(home, day)
+            run = materialize(defs, instance, keys, (day.day, day.day)).run_id
+        runs = {run, *(one.run_id for one in (senses.settle() if senses else ()))}
+        yield Moment(at, None if day is None else day.day, ledgers.noticed(runs), *ledgers.since())
+
+
+def _order(script: Script) -> Iterator[tuple[datetime, ScenarioDay | None]]:
+    """When files arrive and when somebody looks, in the order of the clock; a look after a day that came is left out."""
     later = [day for day in script.days if day.day >= script.turns]
     arriving = [(day.arrives, day) for day in later if day.arrives is not None]
     looks = [(datetime.combine(day.day + timedelta(1), _LOOK, UTC), None) for day in later]
@@ -84,17 +113,29 @@ def play(
         if day is None and since:
             since = 0
             continue
-        _clock(home, at)
-        if day is None:
-            run = checked(defs, instance, _checks(defs))
-        else:
-            since += 1
-            _arrive(home, day)
-            keys = refreshed(defs, explained=False) if only is None else landed(defs) | frozenset(only)
-            run = materialize(defs, instance, keys, (day.day, day.day)).run_id
-        lake = Lake(home.lake, clock=home.now)
+        since += 1 if day is not None else 0
+        yield at, day
+
+
+class _Ledgers:
+    """What the ledgers got since they were last asked."""
+
+    def __init__(self, lake: Lake) -> None:
+        self.lake = lake
+        self.seen = (decisions(lake).height, alerts(lake).rows().height)
+
+    def noticed(self, runs: Iterable[str | None]) -> pl.DataFrame:
         bad = pl.col("state").is_in(["failed", "drifted"])
-        yield Moment(at, None if day is None else day.day, verdicts(lake).rows((pl.col("run_id") == run) & bad).select(_SEEN))
+        mine = pl.col("run_id").is_in([run for run in runs if run])
+        return verdicts(self.lake).rows(mine & bad).select(_SEEN)
+
+    def since(self) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """New rows of decisions, and of alerts raised or solved."""
+        rows, told = decisions(self.lake), alerts(self.lake).rows()
+        before, self.seen = self.seen, (rows.height, told.height)
+        new = told.slice(before[1]).filter(pl.col("event").is_in(["raised", "solved"]))
+        titles = told.filter(pl.col("event") == "raised").select("key", title="symptom")
+        return rows.slice(before[0]), new.join(titles, on="key", how="left", maintain_order="left")
 
 
 def _checks(defs: dg.Definitions) -> set[dg.AssetCheckKey]:

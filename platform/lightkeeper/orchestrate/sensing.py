@@ -13,7 +13,9 @@ import dagster as dg
 
 from lightkeeper.orchestrate.running import RunFailed, checked, materialize
 
-__all__ = ["Sensed", "Senses"]
+__all__ = ["SENSED", "Sensed", "Senses"]
+
+SENSED = ("retraining", "outcomes", "freshness", "failures")  # those that act on a landed day, in their order
 
 _ROUNDS = 10  # of ticks, before what asks for ever is given up
 
@@ -58,6 +60,8 @@ class Senses:
 
     def _tick(self, name: str) -> Iterator[Sensed]:
         repository = self.defs.get_repository_def()
+        if not repository.has_sensor_def(name):
+            return
         sensor = repository.get_sensor_def(name)
         with dg.build_sensor_context(
             instance=self.instance, cursor=self.cursors.get(name), repository_def=repository, sensor_name=name
