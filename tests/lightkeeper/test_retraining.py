@@ -69,6 +69,13 @@ def test_before_a_challenger_can_have_learnt_from_the_break_and_be_judged_nothin
     assert "28 matured days to be judged on and 7 to learn from since 2026-03-02, that is outcomes up to 2026-04-06" in said.why
 
 
+def test_a_champion_is_not_judged_on_days_that_it_has_learnt_from() -> None:
+    young = state(40, learnt=BREAK + timedelta(30), least_days=14)
+    assert decide(young).code == "too_few_matured"
+    assert "the champion has learnt up to 2026-04-01" in decide(young).why
+    assert decide(replace(young, matured=BREAK + timedelta(44))).action == "attempted"
+
+
 def test_an_old_model_waits_for_nothing() -> None:
     assert decide(state(0, AGE)).action == "attempted"
 
@@ -243,7 +250,7 @@ def test_a_rejection_for_want_of_days_says_nothing_of_the_challenger(lake: Lake)
     began(lake, asked(), "run-1")
     decided(lake, judged("run-1", code="too_few_days"))
     found = machine(lake, "lamps", 1)
-    assert (found.useless, found.attempts[0].outcome) == (0, "held")
+    assert (found.useless, found.attempts[0].outcome) == (0, "unjudged")
 
 
 def test_a_promotion_that_is_taken_back_by_outcomes_was_useless(lake: Lake) -> None:

@@ -16,11 +16,13 @@ import polars as pl
 from lightkeeper.errors import Refused
 from lightkeeper.lake.ledger import Ledger
 from lightkeeper.lake.table import Lake
-from lightkeeper.lake.verdicts import Judged
+from lightkeeper.lake.verdicts import Judged, states
 
-__all__ = ["GROSS", "accept", "follow", "suspects"]
+__all__ = ["GROSS", "LASTS", "accept", "follow", "lasting", "suspects"]
 
 GROSS = 0.2  # share of a day's rows
+LASTS = 3  # days that fail one after the other
+_MAY_LAST = ("categories", "range")  # new values may be the world's; missing and repeated ones are the pipe's
 _OF_VALUES = ("contract", "nulls", "categories", "range", "duplicates")
 
 _SCHEMA: dict[str, pl.DataType] = {
@@ -61,6 +63,24 @@ def follow(lake: Lake, judged: Sequence[Judged]) -> None:
                 yield {"asset": one.asset, "day": one.day, "check": check, "known_at": lake.clock(), **said}
 
     ledger.decide(rule)
+
+
+def lasting(lake: Lake, asset: str) -> None:
+    """Clear the days of values that fail since days: what lasts is no broken file, it is how the world is now."""
+    mine = (pl.col("asset") == asset) & pl.col("check").is_in(_MAY_LAST) & (pl.col("failing") >= LASTS)
+    since = {row["check"]: row["since"] for row in states(lake).rows(mine).iter_rows(named=True)}
+    there = suspects(lake).filter(pl.col("asset") == asset)
+    if not since or there.is_empty():
+        return
+
+    def rule(rows: pl.DataFrame) -> Iterator[Mapping[str, object]]:
+        for row in _now(rows).filter(pl.col("asset") == asset).iter_rows(named=True):
+            if row["check"] in since and row["day"] >= since[row["check"]]:
+                why = f"{row['check']} fails since {since[row['check']]}: it lasts, so that it is no broken file."
+                said = {"event": "cleared", "why": why, "by": "a check", "known_at": lake.clock()}
+                yield {**{name: row[name] for name in ("asset", "day", "check", "version")}, **said}
+
+    _ledger(lake).decide(rule)
 
 
 def _marks(judged: Iterable[Judged]) -> Iterator[tuple[Judged, str, str, bool]]:

@@ -103,7 +103,7 @@ class _Fold:
 
     def _rejected(self, row: Mapping[str, Any]) -> None:
         if row["code"] in _NO_JUDGEMENT:
-            self._close("held", row)
+            self._close("unjudged", row)
         elif self._close("rejected", row):
             self._was_useless(row)
 

@@ -113,7 +113,10 @@ def _note(bench: Bench, number: int, challenger: Trained, at: TableVersion, arti
     rows = decisions(bench.lake, bench.model)
     if rows.filter(pl.col("action") == "trained", pl.col("version") == number).is_empty():
         why = f"{challenger.version} fitted again on {artifact.rows:,} rows of {at} up to {artifact.last}"
-        decided(bench.lake, Decision(bench.model, "trained", number, bench.by, why, pins=(str(at),), run_id=bench.run_id))
+        said = Decision(
+            bench.model, "trained", number, bench.by, why, pins=(str(at),), run_id=bench.run_id, matured=artifact.last
+        )  # fmt: skip
+        decided(bench.lake, said)
 
 
 def _past(model: Model, challenger: Trained, table: pl.LazyFrame) -> pl.DataFrame:

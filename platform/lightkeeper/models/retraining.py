@@ -23,7 +23,7 @@ ASKING = ("accuracy", "coverage", "drift", "age")  # the weightiest first
 _YEAR = timedelta(365)
 
 Breaker = Literal["closed", "open", "half_open"]
-Outcome = Literal["promoted", "rejected", "confirmed", "failed", "held"]
+Outcome = Literal["promoted", "rejected", "confirmed", "failed", "held", "unjudged"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +100,7 @@ class Attempt:
         matured: the last matured day that it stood on.
         cause: the check that asked.
         run_id: of its run.
-        outcome: None while it is under way.
+        outcome: None while it is under way; held where its run found a reason to wait, unjudged where there were too few days.
     """
 
     episode: str
@@ -153,6 +153,8 @@ class State:
         bad: why its data must not be learnt from now, a sentence each.
         machine: what was tried.
         events: known ones.
+        learnt: the last day that the champion has learnt from; None for the naive forecast.
+        least_days: after it, without which the gate decides nothing.
     """
 
     model: str
@@ -165,6 +167,8 @@ class State:
     bad: tuple[str, ...] = ()
     machine: Machine = field(default_factory=Machine)
     events: tuple[Event, ...] = ()
+    learnt: date | None = None
+    least_days: int = 14
 
 
 def earliest(state: State, cause: Cause) -> date:
@@ -222,6 +226,7 @@ def _held(state: State, cause: Cause, *, ready: bool) -> tuple[str, str] | None:
         or _by_event(state)
         or _by_breaker(state)
         or _by_days(state, cause, ready=ready)
+        or _by_champion(state)
         or _by_cool_down(state)
         or _by_budget(state)
     )
@@ -265,6 +270,17 @@ def _by_days(state: State, cause: Cause, *, ready: bool) -> tuple[str, str] | No
     return "too_few_matured", f"{days} since {_since(state, cause)}, that is outcomes up to {until}; {known}."
 
 
+def _by_champion(state: State) -> tuple[str, str] | None:
+    """A champion is judged on days that it has not learnt from."""
+    if state.learnt is None or state.matured is None or state.matured >= state.learnt + timedelta(state.least_days):
+        return None
+    until = state.learnt + timedelta(state.least_days)
+    return "too_few_matured", (
+        f"the champion has learnt up to {state.learnt}, and the gate judges it on {state.least_days} days after that, up to {until};"
+        f" outcomes are known up to {state.matured}."
+    )
+
+
 def _by_cool_down(state: State) -> tuple[str, str] | None:
     tried = [one for one in state.machine.attempts if one.outcome != "held"]
     if not tried:
@@ -273,7 +289,9 @@ def _by_cool_down(state: State) -> tuple[str, str] | None:
     days = rule.cool_down_days * 2 ** max(0, state.machine.useless - 1) if state.machine.useless else 0
     until = (last.asked_at + timedelta(days)).date()
     if state.now.date() < until:
-        return "cool_down", f"{state.machine.useless} useless attempts in a row cool down for {days} days, until {until}."
+        count = state.machine.useless
+        said = f"{count} useless attempts in a row cool" if count > 1 else "a useless attempt cools"
+        return "cool_down", f"{said} down for {days} days, until {until}."
     if last.matured is not None and state.matured is not None and state.matured < last.matured + timedelta(rule.fresh_days):
         least = last.matured + timedelta(rule.fresh_days)
         return "no_new_days", (

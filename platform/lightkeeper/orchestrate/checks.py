@@ -13,7 +13,7 @@ import dagster as dg
 import polars as pl
 
 from lightkeeper.errors import LightkeeperError
-from lightkeeper.lake.suspects import follow
+from lightkeeper.lake.suspects import follow, lasting
 from lightkeeper.lake.table import Lake
 from lightkeeper.lake.verdicts import Judged, record, states
 from lightkeeper.models.decisions import champion
@@ -139,6 +139,8 @@ def _keep(plan: Plan, lake: Lake, found: Sequence[Judged]) -> None:
     if plan.raw:
         follow(lake, found)
     record(lake, found)
+    if plan.raw:
+        lasting(lake, plan.table)
 
 
 def _about(name: str) -> str:

@@ -103,7 +103,7 @@ def _of_days(lake: Lake, before: list[str] | None) -> tuple[list[str], list[str]
     open_ = standing(lake).filter(pl.col("cause") == "suspect", pl.col("state") != "solved")
     for row in open_.iter_rows(named=True):
         if f"{row['asset']}:{row['episode']}" not in now:
-            solved(lake, "suspect", row["asset"], "The day was mended, or accepted.", row["episode"])
+            solved(lake, "suspect", row["asset"], "The day was mended or accepted, or what looked broken lasts.", row["episode"])
     return told, now
 
 

@@ -96,9 +96,11 @@ def _model_asset(model: Model) -> dg.AssetsDefinition:
             )
         )
         why = f"trained as a challenger on {artifact.rows:,} rows of {table.version} up to {artifact.last}"
-        decided(
-            lake, Decision(model.name, "trained", number, _by(context), why, pins=(str(table.version),), run_id=context.run.run_id)
-        )
+        said = Decision(
+            model.name, "trained", number, _by(context), why, pins=(str(table.version),), run_id=context.run.run_id,
+            matured=artifact.last,
+        )  # fmt: skip
+        decided(lake, said)
 
     return trained
 

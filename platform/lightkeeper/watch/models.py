@@ -89,7 +89,7 @@ def look(lake: Lake, model: Model, version: TableVersion, run_id: str | None = N
     ]
     series = pl.DataFrame()
     if "anomalies" in checks_of_outcomes(model):
-        series, verdict = anomalous(model, who, recent, past, known)
+        series, verdict = _anomalies(model, who, recent, past, known)
         found.append(verdict)
     found.append(_former(lake, model, who, table))
     return Looked(Judged(version, last, run_id=run_id, verdicts=tuple(found)), series)
@@ -103,6 +103,15 @@ def _server(lake: Lake, model: Model) -> Server:
 def _learnt(who: Server, last: date) -> date:
     """Up to when a server's own past is its backtest; of the naive forecast, up to before the days that are judged."""
     return last - timedelta(max(WINDOWS)) if who.trained is None else min(who.trained.last_day, last - timedelta(max(WINDOWS)))
+
+
+def _anomalies(
+    model: Model, who: Server, recent: pl.DataFrame, past: pl.DataFrame, known: pl.DataFrame
+) -> tuple[pl.DataFrame, Verdict]:
+    if past.is_empty():
+        why = f"{who.name} has no forecasts of days that it had not learnt from, beside which its series could be odd."
+        return pl.DataFrame(), Verdict("anomalies", "learning", why)
+    return anomalous(model, who, recent, past, known)
 
 
 def _former(lake: Lake, model: Model, who: Server, table: pl.LazyFrame) -> Verdict:

@@ -12,7 +12,7 @@ from typing import Any
 
 import polars as pl
 
-from lightkeeper.lake.suspects import suspects
+from lightkeeper.lake.suspects import LASTS, suspects
 from lightkeeper.lake.table import Lake
 from lightkeeper.lake.verdicts import states
 from lightkeeper.models.attempts import machines
@@ -23,7 +23,6 @@ from lightkeeper.models.retraining import Cause, Event, State
 __all__ = ["Learner", "situations"]
 
 _BAD = ("failed", "drifted")
-_YOUNG = 3  # days that a broken value must last to be a change of the world
 _OF_VALUES = ("contract", "volume", "nulls", "categories", "range", "duplicates")
 
 
@@ -60,9 +59,15 @@ def situations(lake: Lake, learners: Sequence[Learner], events: Sequence[Event] 
         found[model.name] = State(
             model.name, standing(of_model, model.name)[0], model.retrain_if, model.judged_days, now,
             _matured(model, by_asset), tuple(_causes(model, by_asset, moved.get(model.name))), tuple(_bad(one, by_asset, days)),
-            tried[model.name], tuple(events),
+            tried[model.name], tuple(events), _learnt(of_model, standing(of_model, model.name)[0]), model.promote_if.least_days,
         )  # fmt: skip
     return found
+
+
+def _learnt(rows: pl.DataFrame, champion: int) -> date | None:
+    """The last day that the champion has learnt from, as it was noted when it was trained."""
+    mine = rows.filter(pl.col("action") == "trained", pl.col("version") == champion) if champion else rows.clear()
+    return mine["matured"].to_list()[-1] if mine.height else None
 
 
 _Rows = Mapping[str, list[Mapping[str, Any]]]
@@ -95,6 +100,6 @@ def _bad(one: Learner, rows: _Rows, days: _Rows) -> list[str]:
         for row in rows.get(table, []):
             if row["check"] == "freshness" and row["state"] == "failed":
                 found.append(f"{table} is late: {row['why']}")
-            elif table in one.raw and row["check"] in _OF_VALUES and row["state"] == "failed" and row["failing"] < _YOUNG:
+            elif table in one.raw and row["check"] in _OF_VALUES and row["state"] == "failed" and row["failing"] < LASTS:
                 found.append(f"{table} {row['check']} fails since {row['since']}, which may be a broken file: {row['why']}")
     return found

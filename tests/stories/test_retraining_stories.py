@@ -1,0 +1,277 @@
+"""Models that retrain themselves, played day by day with the real sensors, runs and ledgers on a simulated clock."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import dagster as dg
+import polars as pl
+import pytest
+
+from lightkeeper.alerts.kept import standing
+from lightkeeper.errors import Conflict
+from lightkeeper.lake.suspects import accept, suspects
+from lightkeeper.lake.verdicts import Judged, record, states
+from lightkeeper.models.attempts import half_opened, machine
+from lightkeeper.models.decisions import champion, decisions, rolled_back
+from lightkeeper.models.model import Model
+from lightkeeper.models.promotion import by_hand
+from lightkeeper.models.registry import Made, version_row
+from lightkeeper.models.training import fit, training_frame
+from lightkeeper.orchestrate.attempting import ATTEMPT, CAUSE, EPISODE, MODEL, PINS
+from lightkeeper.orchestrate.running import DAGSTER_YAML, materialize
+from lightkeeper.orchestrate.sensing import Senses
+from lightkeeper.values import Decision, TableVersion, Verdict
+from tests.lamp_world import QUICK, Change, World, hopeless, new_normal, nothing, poisoned
+
+AGED = replace(QUICK, max_age_days=15)
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home whose model was trained on 120 quiet days."""
+    return World(tmp_path_factory.mktemp("lamps") / "home").root
+
+
+@pytest.fixture
+def world(built: Path, tmp_path: Path) -> Callable[..., World]:
+    """The same home again, with what is to happen after its history."""
+
+    def start(change: Change = nothing, model: Model = QUICK) -> World:
+        shutil.copytree(built, tmp_path / "home")
+        return World.again(tmp_path / "home", change, model)
+
+    return start
+
+
+def actions(world: World) -> list[str]:
+    return decisions(world.lake)["action"].to_list()
+
+
+def told(world: World) -> dict[str, str]:
+    """The symptom of each alert, and its state."""
+    return dict(standing(world.lake).select("symptom", "state").iter_rows())
+
+
+def test_a_lasting_change_is_learnt_once_it_can_be_and_people_are_told(world: Callable[..., World]) -> None:
+    lamps = world(new_normal)
+    for days in (1, 1, 6, 9):
+        assert lamps.pass_days(days) == []
+    assert "attempted" not in actions(lamps)
+    assert told(lamps)["lamps: forecasts miss by more than promised"] == "open"
+    (run,) = lamps.pass_days(3)
+    assert run.tags[CAUSE] == "accuracy"
+    assert run.key == f"lamps:{run.tags[EPISODE]}:1"
+    assert run.tags[PINS].startswith("lamp_features@")
+    assert champion(lamps.lake, "lamps").name == "lamps:v4"
+    newest = lamps.lake.read("lamps_forecast").filter(pl.col("origin") == pl.col("origin").max()).collect()
+    assert set(newest["model_version"]) == {"lamps:v4"}
+    found = machine(lamps.lake, "lamps", 3).attempts
+    assert [(one.number, one.outcome) for one in found] == [(1, "promoted")]
+    lamps.pass_days(1)
+    assert told(lamps)["lamps: forecasts miss by more than promised"] == "solved"
+
+
+def test_the_same_day_again_asks_for_nothing_more(world: Callable[..., World]) -> None:
+    lamps = world(new_normal)
+    for days in (1, 7, 12):
+        runs = lamps.pass_days(days)
+    assert len(runs) == 1
+    before = decisions(lamps.lake).height
+    assert list(lamps.senses.settle()) == []
+    lamps.senses.keys.clear()  # a daemon that forgot its run keys
+    assert list(lamps.senses.settle()) == []
+    assert decisions(lamps.lake).height == before
+
+
+def test_with_dagsters_log_gone_nothing_is_tried_twice(world: Callable[..., World]) -> None:
+    lamps = world(hopeless)
+    for days in (8, 18):
+        lamps.pass_days(days)
+    assert actions(lamps).count("attempted") == 1
+    shutil.rmtree(lamps.home.dagster)
+    lamps.home.dagster.mkdir()
+    (lamps.home.dagster / "dagster.yaml").write_text(DAGSTER_YAML)
+    lamps.instance = dg.DagsterInstance.from_config(str(lamps.home.dagster))
+    lamps.senses = Senses(lamps.defs, lamps.instance, lamps.senses.names)
+    assert list(lamps.senses.settle()) == []
+    lamps.pass_days(1)
+    assert actions(lamps).count("attempted") == 1
+    lamps.pass_days(4)
+    assert [one.number for one in machine(lamps.lake, "lamps", 3).attempts] == [1, 2]
+
+
+def test_what_cannot_be_learnt_opens_the_breaker_and_calls_a_person_once(world: Callable[..., World]) -> None:
+    lamps = world(hopeless)
+    for days in (8, 18, 5, 8, 13, 20):
+        lamps.pass_days(days)
+    found = machine(lamps.lake, "lamps", 3)
+    assert [one.outcome for one in found.attempts] == ["rejected"] * 3
+    assert (found.breaker, champion(lamps.lake, "lamps").name) == ("open", "lamps:v2")
+    escalated = standing(lamps.lake).filter(pl.col("cause") == "breaker")
+    assert escalated["symptom"].to_list() == ["lamps: 3 retrainings in a row did not help; it is frozen"]
+    assert escalated["owners"].to_list() == [["team:lamps"]]
+    half_opened(lamps.lake, "lamps", "user ada", "the new list is in", 3)
+    assert len(lamps.pass_days(1)) == 1
+    assert machine(lamps.lake, "lamps", 3).breaker == "open"
+    assert lamps.pass_days(5) == []
+    assert standing(lamps.lake).filter(pl.col("cause") == "breaker").height == 1
+
+
+def test_a_broken_day_is_never_trained_on_until_it_is_mended(world: Callable[..., World]) -> None:
+    lamps = world(poisoned, AGED)
+    lamps.pass_days(1)
+    assert set(suspects(lamps.lake)["day"]) == {lamps.breaks}
+    for days in (8, 9):
+        assert lamps.pass_days(days) == []
+    assert actions(lamps)[-1] == "held"
+    assert "is suspect" in decisions(lamps.lake)["why"][-1]
+    assert told(lamps)[f"lamp_features of {lamps.breaks} looks broken"] == "open"
+    lamps.mended = True
+    (run,) = lamps.pass_days(1)
+    assert run.tags[CAUSE] == "age"
+    assert suspects(lamps.lake).is_empty()
+    assert told(lamps)[f"lamp_features of {lamps.breaks} looks broken"] == "solved"
+
+
+def test_a_person_may_say_that_a_suspect_day_was_so(world: Callable[..., World]) -> None:
+    lamps = world(poisoned, AGED)
+    lamps.pass_days(1)
+    assert lamps.pass_days(17) == []
+    assert accept(lamps.lake, "lamp_features", lamps.breaks, "user ada", "it was a sale") >= 1
+    assert [run.tags[CAUSE] for run in lamps.pass_days(1)] == ["age"]
+
+
+def test_an_old_model_that_is_as_good_is_confirmed_without_a_word(world: Callable[..., World]) -> None:
+    lamps = world(nothing, AGED)
+    (run,) = lamps.pass_days(16)
+    assert run.tags[CAUSE] == "age"
+    assert actions(lamps)[-2:] == ["confirmed", "held"]
+    assert champion(lamps.lake, "lamps").name == "lamps:v2"
+    assert standing(lamps.lake).is_empty()
+    age = states(lamps.lake).rows(pl.col("check") == "age").row(0, named=True)
+    assert (age["state"], "was confirmed on outcomes up to" in age["why"]) == ("passed", True)
+    assert lamps.pass_days(9) == []
+
+
+def test_a_promotion_that_turns_out_worse_is_taken_back(world: Callable[..., World]) -> None:
+    lamps = world()
+    worse(lamps)
+    assert by_hand(lamps.lake, "lamps", 3, "user ada", "it looks better")
+    assert lamps.pass_days(13) == []
+    (run,) = lamps.pass_days(1)
+    assert run.sensor == "outcomes"
+    assert champion(lamps.lake, "lamps").name == "lamps:v2"
+    assert "Over the 14 days since lamps:v3 replaced lamps:v2" in decisions(lamps.lake)["why"][-1]
+    assert lamps.lake.read("lamps_champion").collect()["serves"][-1] == "lamps:v2"
+    assert lamps.pass_days(1) == []
+
+
+def test_a_rollback_that_lost_the_race_against_a_promotion_moves_nothing(world: Callable[..., World]) -> None:
+    lamps = world()
+    worse(lamps)
+    by_hand(lamps.lake, "lamps", 3, "user ada", "it looks better")
+    by_hand(lamps.lake, "lamps", 1, "user ada", "this one after all")
+    with pytest.raises(Conflict, match="lamps:v3 was to be rolled back, and lamps:v1 serves now"):
+        rolled_back(lamps.lake, Decision("lamps", "rolled_back", 0, "run", "worse"), expected=3)
+    assert champion(lamps.lake, "lamps").version == 1
+
+
+def test_a_verdict_on_a_champion_that_serves_no_more_takes_nothing_back(world: Callable[..., World]) -> None:
+    lamps = world()
+    lamps.pass_days(1)
+    bad = Verdict("former", "failed", "Over the 14 days since lamps:v2 replaced lamps:naive, it was worse.")
+    record(lamps.lake, [Judged(lamps.lake.version("lamps_outcome"), lamps.breaks, verdicts=(bad,))])
+    lamps.known += 1
+    with lamps.home.landing_lock():
+        lamps.home.move_clock(lamps.morning())
+    by_hand(lamps.lake, "lamps", 1, "user ada", "this one")
+    assert list(lamps.senses.settle()) == []
+    assert champion(lamps.lake, "lamps").version == 1
+
+
+def worse(lamps: World) -> None:
+    """A version that has learnt the opposite."""
+    rows = training_frame(lamps.model, lamps.lake.read("lamp_features").with_columns((60 - pl.col("units")).alias("units")))
+    artifact = fit(lamps.model, rows, 30)
+    made = Made((TableVersion("lamp_features", 0),), lamps.lake.clock(), {})
+    lamps.lake.append("lamps_model", version_row(lamps.model, 3, artifact, made))
+
+
+def test_a_run_that_died_before_its_first_step_is_noted_and_the_next_attempt_follows(world: Callable[..., World]) -> None:
+    lamps = world(nothing, AGED)
+    lamps.known += 16
+    with lamps.home.landing_lock():
+        lamps.home.move_clock(lamps.morning())
+    names = ("lamp_features", "lamps_forecast", "lamps_outcome")
+    materialize(lamps.defs, lamps.instance, [dg.AssetKey(name) for name in names])
+    request = asked(lamps)
+    job = lamps.defs.resolve_implicit_global_asset_job_def()
+    run = lamps.instance.create_run_for_job(job, tags=request.tags)
+    lamps.instance.report_run_failed(run, message="the code server was gone")
+    assert list(lamps.senses.settle()) == []
+    assert actions(lamps)[-2:] == ["attempted", "failed"]
+    assert [run.tags[ATTEMPT] for run in lamps.pass_days(9)] == ["2"]
+
+
+def test_a_run_that_waits_to_start_is_not_asked_for_again(world: Callable[..., World]) -> None:
+    lamps = world(nothing, AGED)
+    lamps.known += 16
+    with lamps.home.landing_lock():
+        lamps.home.move_clock(lamps.morning())
+    names = ("lamp_features", "lamps_forecast", "lamps_outcome")
+    materialize(lamps.defs, lamps.instance, [dg.AssetKey(name) for name in names])
+    request = asked(lamps)
+    lamps.instance.create_run_for_job(lamps.defs.resolve_implicit_global_asset_job_def(), tags=request.tags)
+    assert list(lamps.senses.settle()) == []
+    assert "waits for its run to start" in lamps.senses.said["retraining"]
+    assert "attempted" not in actions(lamps)
+
+
+def asked(lamps: World) -> dg.RunRequest:
+    """What the sensor asks for now, as a daemon sees it that is killed before it asks."""
+    repository = lamps.defs.get_repository_def()
+    with dg.build_sensor_context(instance=lamps.instance, repository_def=repository, sensor_name="retraining") as context:
+        (request,) = repository.get_sensor_def("retraining").evaluate_tick(context).run_requests or []
+    assert request.tags[MODEL] == "lamps"
+    return request
+
+
+def test_two_runs_of_one_attempt_train_once(world: Callable[..., World]) -> None:
+    lamps = world(nothing, AGED)
+    (run,) = lamps.pass_days(16)
+    versions = lamps.lake.version("lamps_model")
+    again = materialize(lamps.defs, lamps.instance, [dg.AssetKey(name) for name in lamps.model.training_tables], tags=run.tags)
+    assert lamps.lake.version("lamps_model") == versions
+    assert again.versions == {}
+    assert actions(lamps).count("attempted") == 1
+
+
+def test_a_late_table_is_told_once_and_solved_when_it_is_there(world: Callable[..., World]) -> None:
+    lamps = world()
+    late = Verdict("freshness", "failed", "2026-05-04 is the newest event day, over for 50 hours.", 50.0, 30.0, 60)
+    record(lamps.lake, [Judged(TableVersion("lamp_features", 0), date(2026, 5, 4), verdicts=(late,))])
+    assert [run.key for run in lamps.senses.settle()] == ["late:lamp_features:2026-05-04:0"]  # what it is made from is asked
+    assert list(lamps.senses.settle()) == []
+    assert told(lamps) == {"lamp_features is late: the newest day is 2026-05-04": "open"}
+    there = replace(late, state="passed", measured=2.0)
+    record(lamps.lake, [Judged(lamps.lake.version("lamp_features"), date(2026, 5, 5), verdicts=(there,))])
+    assert list(lamps.senses.settle()) == []
+    assert told(lamps) == {"lamp_features is late: the newest day is 2026-05-04": "solved"}
+
+
+def test_a_run_that_fails_is_told_with_its_reason_and_solved_by_the_next_that_succeeds(world: Callable[..., World]) -> None:
+    lamps = world()
+    lamps.fails = True
+    with pytest.raises(Exception, match="the shop is on fire"):
+        lamps.pass_days(1)
+    list(lamps.senses.settle())
+    row = standing(lamps.lake).row(0, named=True)
+    assert (row["symptom"], row["why"]) == ("A run failed in lamp_features", "RuntimeError: the shop is on fire")
+    lamps.fails = False
+    lamps.pass_days(1)
+    assert standing(lamps.lake)["state"].to_list() == ["solved"]
