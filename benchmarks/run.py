@@ -31,6 +31,8 @@ NAMES = {
     "training": "Training, backtests and explanations beside bare LightGBM",
     "gate": "False promotions of equal challengers",
     "noticing": "What is noticed of the scenarios",
+    "policy": "Retraining by itself beside other policies",
+    "ticks": "A tick of the sensor that retrains",
     "rossmann": "Rossmann: accuracy and intervals beside other forecasters",
     "drift": "Drift: false alarms, power and speed beside other tools",
     "retail": "Online Retail: accuracy beside the naive forecast and ETS",

@@ -275,10 +275,8 @@ def _by_champion(state: State) -> tuple[str, str] | None:
     if state.learnt is None or state.matured is None or state.matured >= state.learnt + timedelta(state.least_days):
         return None
     until = state.learnt + timedelta(state.least_days)
-    return "too_few_matured", (
-        f"the champion has learnt up to {state.learnt}, and the gate judges it on {state.least_days} days after that, up to {until};"
-        f" outcomes are known up to {state.matured}."
-    )
+    needs = f"the champion has learnt up to {state.learnt}, and the gate judges it on {state.least_days} days after that"
+    return "too_few_matured", f"{needs}, up to {until}; outcomes are known up to {state.matured}."
 
 
 def _by_cool_down(state: State) -> tuple[str, str] | None:

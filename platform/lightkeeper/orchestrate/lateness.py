@@ -37,7 +37,7 @@ def freshness_sensor(home: Home, open_lake: Callable[[], Lake]) -> dg.SensorDefi
     @dg.sensor(
         name="freshness",
         target=dg.AssetSelection.all() | dg.AssetSelection.all_asset_checks(),
-        minimum_interval_seconds=30,
+        minimum_interval_seconds=15,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Looks at a table when its next day is overdue; a late one asks its upstream, or its owner is told.",
     )

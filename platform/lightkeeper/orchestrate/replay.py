@@ -18,11 +18,12 @@ from lightkeeper.home import Home, HomeRecord
 from lightkeeper.lake.table import Lake
 from lightkeeper.lake.verdicts import verdicts
 from lightkeeper.models.decisions import decisions
+from lightkeeper.orchestrate.daemon import Followed, settled
 from lightkeeper.orchestrate.running import checked, landed, materialize, others, refreshed
 from lightkeeper.orchestrate.scenario import ScenarioDay, Script
 from lightkeeper.orchestrate.sensing import Senses
 
-__all__ = ["Moment", "begin", "play", "settle"]
+__all__ = ["Moment", "begin", "follow", "play", "settle"]
 
 _LOOK = time(8)  # of the next day: somebody asks whether the day is there
 _SEEN = ["asset", "check", "column", "segment", "state", "kind", "measured", "limit", "n", "why", "day"]
@@ -101,6 +102,30 @@ def play(  # noqa: PLR0913 - a story's parts
             run = materialize(defs, instance, keys, (day.day, day.day)).run_id
         runs = {run, *(one.run_id for one in (senses.settle() if senses else ()))}
         yield Moment(at, None if day is None else day.day, ledgers.noticed(runs), *ledgers.since())
+
+
+def follow(what: Followed, home: Home, script: Script) -> Iterator[Moment]:
+    """The same days through Dagster's own daemon: files arrive, the clock moves on, and each day is over when all has settled.
+
+    Args:
+        what: the daemon's instance, and what is waited for.
+        home: of the scenario, begun and settled.
+        script: whose days are played.
+    """
+    lake = Lake(home.lake, clock=home.now)
+    ledgers, before = _Ledgers(lake), _runs(what.instance)
+    for at, day in _order(script):
+        if day is not None:
+            _arrive(home, day)
+        _clock(home, at)
+        settled(what)
+        there = _runs(what.instance)
+        runs, before = there - before, there
+        yield Moment(at, None if day is None else day.day, ledgers.noticed(runs), *ledgers.since())
+
+
+def _runs(instance: dg.DagsterInstance) -> set[str]:
+    return {run.run_id for run in instance.get_runs()}
 
 
 def _order(script: Script) -> Iterator[tuple[datetime, ScenarioDay | None]]:

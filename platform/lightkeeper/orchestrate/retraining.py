@@ -155,7 +155,7 @@ def outcomes_sensor(models: Sequence[Model], home: Home, open_lake: Callable[[],
     @dg.sensor(
         name="outcomes",
         target=_assets(models),
-        minimum_interval_seconds=30,
+        minimum_interval_seconds=15,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="After a promotion: rolls back where the former champion would have been better, beyond noise.",
     )
