@@ -97,18 +97,15 @@ def _played(project: Project, scenario: Scenario, script: Script, place: Home, *
 
 def _followed(project: Project, scenario: Scenario, script: Script, place: Home, *, quiet: bool) -> Iterator[Moment]:
     """The days through Dagster's daemon, its queue and a code server. Raises Refused: the scenario has assets of its own."""
-    from lightkeeper.cli.serving import serving
-    from lightkeeper.orchestrate.daemon import Followed
-    from lightkeeper.orchestrate.replay import follow
+    from lightkeeper.orchestrate.daemon import daemon, played
 
     if scenario.tables is not None:
         raise Refused(
             f"{scenario.name} has assets of its own, which the daemon's code server does not load. Play it without --daemon."
         )
-    instance, _ = _built(project, scenario, script, place, quiet=quiet)
-    with serving(project, place, 3500, pages=False) as servers:
-        logs = str(servers.logs)
-        yield from follow(Followed(instance, ("arrivals", "retraining"), ended=servers.ended, logs=logs), place, script)
+    _built(project, scenario, script, place, quiet=quiet)
+    with daemon(project.folder, project.module, place) as running:
+        yield from played(running, script)
 
 
 def _built(project: Project, scenario: Scenario, script: Script, place: Home, *, quiet: bool) -> tuple[Any, dg.Definitions]:

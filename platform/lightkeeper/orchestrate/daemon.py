@@ -25,7 +25,7 @@ from lightkeeper.errors import LightkeeperError
 from lightkeeper.home import Home
 from lightkeeper.lake.table import Lake
 from lightkeeper.orchestrate import servers
-from lightkeeper.orchestrate.replay import Moment, _arrive, _clock, _Ledgers, _order
+from lightkeeper.orchestrate.replay import Ledgers, Moment, arrive, clock, order
 from lightkeeper.orchestrate.running import DAGSTER_YAML
 from lightkeeper.orchestrate.scenario import Script
 
@@ -217,11 +217,11 @@ def played(
         ticks: see `Daemon.settled`.
         once: see `Daemon.settled`.
     """
-    ledgers = _Ledgers(Lake(one.home.lake, clock=one.home.now))
-    for at, day in _order(script):
+    ledgers = Ledgers(Lake(one.home.lake, clock=one.home.now))
+    for at, day in order(script):
         before = one.runs()
-        _clock(one.home, at)
+        clock(one.home, at)
         if day is not None:
-            _arrive(one.home, day)
+            arrive(one.home, day)
         one.settled(timeout_seconds, ticks, once)
         yield Moment(at, None if day is None else day.day, ledgers.noticed(one.runs() - before), *ledgers.since())

@@ -18,12 +18,11 @@ from lightkeeper.home import Home, HomeRecord
 from lightkeeper.lake.table import Lake
 from lightkeeper.lake.verdicts import verdicts
 from lightkeeper.models.decisions import decisions
-from lightkeeper.orchestrate.daemon import Followed, settled
 from lightkeeper.orchestrate.running import checked, landed, materialize, others, refreshed
 from lightkeeper.orchestrate.scenario import ScenarioDay, Script
 from lightkeeper.orchestrate.sensing import Senses
 
-__all__ = ["Moment", "begin", "follow", "play", "settle"]
+__all__ = ["Ledgers", "Moment", "arrive", "begin", "clock", "order", "play", "settle"]
 
 _LOOK = time(8)  # of the next day: somebody asks whether the day is there
 _SEEN = ["asset", "check", "column", "segment", "state", "kind", "measured", "limit", "n", "why", "day"]
@@ -58,8 +57,8 @@ def begin(home: Home, name: str, script: Script) -> HomeRecord:
     record = home.create(HomeRecord("sample", f"scenario {name}", 0, first, datetime.combine(first, time(), UTC)))
     for day in script.days:
         if day.day < script.turns:
-            _arrive(home, day)
-    _clock(home, datetime.combine(script.turns, _LOOK, UTC) - timedelta(hours=1))
+            arrive(home, day)
+    clock(home, datetime.combine(script.turns, _LOOK, UTC) - timedelta(hours=1))
     return record
 
 
@@ -92,43 +91,19 @@ def play(  # noqa: PLR0913 - a story's parts
         senses: the project's sensors, which act after each landing and each look; without them nothing acts.
     """
     keys = refreshed(defs, explained=False) if only is None else landed(defs) | frozenset(only)
-    ledgers = _Ledgers(Lake(home.lake, clock=home.now))
-    for at, day in _order(script):
-        _clock(home, at)
+    ledgers = Ledgers(Lake(home.lake, clock=home.now))
+    for at, day in order(script):
+        clock(home, at)
         if day is None:
             run = checked(defs, instance, _checks(defs))
         else:
-            _arrive(home, day)
+            arrive(home, day)
             run = materialize(defs, instance, keys, (day.day, day.day)).run_id
         runs = {run, *(one.run_id for one in (senses.settle() if senses else ()))}
         yield Moment(at, None if day is None else day.day, ledgers.noticed(runs), *ledgers.since())
 
 
-def follow(what: Followed, home: Home, script: Script) -> Iterator[Moment]:
-    """The same days through Dagster's own daemon: files arrive, the clock moves on, and each day is over when all has settled.
-
-    Args:
-        what: the daemon's instance, and what is waited for.
-        home: of the scenario, begun and settled.
-        script: whose days are played.
-    """
-    lake = Lake(home.lake, clock=home.now)
-    ledgers, before = _Ledgers(lake), _runs(what.instance)
-    for at, day in _order(script):
-        if day is not None:
-            _arrive(home, day)
-        _clock(home, at)
-        settled(what)
-        there = _runs(what.instance)
-        runs, before = there - before, there
-        yield Moment(at, None if day is None else day.day, ledgers.noticed(runs), *ledgers.since())
-
-
-def _runs(instance: dg.DagsterInstance) -> set[str]:
-    return {run.run_id for run in instance.get_runs()}
-
-
-def _order(script: Script) -> Iterator[tuple[datetime, ScenarioDay | None]]:
+def order(script: Script) -> Iterator[tuple[datetime, ScenarioDay | None]]:
     """When files arrive and when somebody looks, in the order of the clock; a look after a day that came is left out."""
     later = [day for day in script.days if day.day >= script.turns]
     arriving = [(day.arrives, day) for day in later if day.arrives is not None]
@@ -142,7 +117,7 @@ def _order(script: Script) -> Iterator[tuple[datetime, ScenarioDay | None]]:
         yield at, day
 
 
-class _Ledgers:
+class Ledgers:
     """What the ledgers got since they were last asked."""
 
     def __init__(self, lake: Lake) -> None:
@@ -150,6 +125,7 @@ class _Ledgers:
         self.seen = (decisions(lake).height, alerts(lake).rows().height)
 
     def noticed(self, runs: Iterable[str | None]) -> pl.DataFrame:
+        """The bad verdicts of some runs."""
         bad = pl.col("state").is_in(["failed", "drifted"])
         mine = pl.col("run_id").is_in([run for run in runs if run])
         return verdicts(self.lake).rows(mine & bad).select(_SEEN)
@@ -171,13 +147,15 @@ def _checks(defs: dg.Definitions) -> set[dg.AssetCheckKey]:
     }
 
 
-def _arrive(home: Home, day: ScenarioDay) -> None:
+def arrive(home: Home, day: ScenarioDay) -> None:
+    """A day's files come."""
     for name, content in day.files.items():
         place = home.landing / name
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(content)
 
 
-def _clock(home: Home, at: datetime) -> None:
+def clock(home: Home, at: datetime) -> None:
+    """It is so late, and never earlier than it was."""
     with home.landing_lock():
         home.move_clock(max(at, home.now()))
