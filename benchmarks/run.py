@@ -33,6 +33,7 @@ NAMES = {
     "noticing": "What is noticed of the scenarios",
     "policy": "Retraining by itself beside other policies",
     "ticks": "A tick of the sensor that retrains",
+    "latency": "From a failing check to the retraining run",
     "rossmann": "Rossmann: accuracy and intervals beside other forecasters",
     "drift": "Drift: false alarms, power and speed beside other tools",
     "retail": "Online Retail: accuracy beside the naive forecast and ETS",

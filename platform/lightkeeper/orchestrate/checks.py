@@ -23,7 +23,7 @@ from lightkeeper.orchestrate.io_manager import LakeIOManager, table_name
 from lightkeeper.orchestrate.landing import Landing, files_ledger
 from lightkeeper.orchestrate.recompute import contract_of
 from lightkeeper.orchestrate.results import GROUPED, Shown, pictures, results, series
-from lightkeeper.orchestrate.shown import FRESH, SEGMENTS
+from lightkeeper.orchestrate.shown import FRESH, SEGMENTS, WITHIN
 from lightkeeper.values import TableVersion, Verdict
 from lightkeeper.watch import arrivals, models, runs, tables
 from lightkeeper.watch.drawing import Watched
@@ -64,6 +64,7 @@ class Plan:
         model: whose champion or outcomes the asset is.
         learners: the models that learn from the table.
         raw: whether nothing here is made before it: a broken value in it is a broken file.
+        most: seconds that a run may take while no norm is learnt; None: nothing is declared.
     """
 
     key: dg.AssetKey
@@ -76,6 +77,7 @@ class Plan:
     model: Model | None = None
     learners: tuple[Model, ...] = ()
     raw: bool = False
+    most: float | None = None
 
     @property
     def verdicts(self) -> tuple[str, ...]:
@@ -92,7 +94,8 @@ def plans(assets: Sequence[dg.AssetsDefinition], landings: Sequence[Landing] = (
 def _plan(spec: dg.AssetSpec, step: str, landed: Mapping[str, Landing], models_: Sequence[Model]) -> Plan:
     table, metadata = table_name(spec.key), {key: getattr(value, "value", value) for key, value in spec.metadata.items()}
     learners = tuple(one for one in models_ if one.table == table)
-    plan = Plan(spec.key, table, step, ("run",), learners=learners, raw=not list(spec.deps))
+    most = None if metadata.get(WITHIN) is None else arrivals.span(str(metadata[WITHIN])).total_seconds()
+    plan = Plan(spec.key, table, step, ("run",), learners=learners, raw=not list(spec.deps), most=most)
     rejected = {one.rejected for one in landed.values()}
     for model in models_:
         if table == model.outcome_table:
@@ -127,7 +130,7 @@ def checks_of(plan: Plan) -> dg.AssetChecksDefinition:
         found, shown = _looked(plan, lake, version, run_id, context.log.exception)
         if made:
             cost = cost_of(context.instance, run_id, plan.step, peak, lake.commit(version).rows)
-            found += [runs.look(lake, plan.table, version, run_id, cost)] if cost else []
+            found += [runs.look(lake, version, run_id, cost, plan.most)] if cost else []
         _keep(plan, lake, found)
         yield from results(plan.key, plan.names, [*found, *_before(lake, plan, found)], shown)
 

@@ -12,7 +12,7 @@ from lightkeeper.orchestrate.checks import Plan
 from lightkeeper.orchestrate.io_manager import table_name
 from lightkeeper.watch.situation import Learner
 
-__all__ = ["LEARNERS", "STEPS", "Known", "know", "known"]
+__all__ = ["LEARNERS", "MAXIMA", "STEPS", "Known", "know", "known"]
 
 
 @dataclass(frozen=True)
@@ -26,12 +26,16 @@ class Known:
 LEARNERS: dict[str, Known] = {}  # of the definitions that were loaded in this process, by the model's name
 STEPS: dict[str, tuple[str, ...]] = {}  # of the same, the tables that each step makes
 
+MAXIMA: dict[str, float] = {}  # of the same, the declared seconds of a table's run
+
 
 def know(models: Sequence[Model], assets: Iterable[dg.AssetsDefinition], plans: Sequence[Plan]) -> None:
     """Note what the models stand on."""
     parents = {table_name(spec.key): [table_name(one.asset_key) for one in spec.deps] for asset in assets for spec in asset.specs}
     by_table = {one.table: one for one in plans}
     for one in plans:
+        if one.most is not None:
+            MAXIMA[one.table] = one.most
         STEPS[one.step] = tuple(dict.fromkeys((*STEPS.get(one.step, ()), one.table)))
     for model in models:
         tables = _above(model.table, parents)

@@ -20,7 +20,7 @@ from lightkeeper.alerts.kept import raised
 from lightkeeper.home import Home
 from lightkeeper.lake.table import Lake
 from lightkeeper.lake.verdicts import states
-from lightkeeper.orchestrate.learners import STEPS
+from lightkeeper.orchestrate.learners import MAXIMA, STEPS
 from lightkeeper.orchestrate.telling import link, short
 
 __all__ = ["Slow", "runtimes_sensor", "slow"]
@@ -105,7 +105,7 @@ def runtimes_sensor(home: Home, open_lake: Callable[[], Lake], wall: Callable[[]
 def _limits(lake: Lake) -> dict[str, float]:
     """Of each asset the seconds beyond which a run is too slow, where a norm or a maximum is known."""
     rows = states(lake).rows((pl.col("check") == "run_time") & pl.col("limit").is_not_null())
-    return dict(rows.select("asset", "limit").iter_rows())
+    return MAXIMA | dict(rows.select("asset", "limit").iter_rows())
 
 
 def _started(instance: dg.DagsterInstance, run_id: str) -> dict[str, float]:
@@ -129,6 +129,6 @@ def _alert(one: Slow) -> Alert:
         cause=cause, asset=one.asset, episode=one.run_id, role="it",
         symptom=short(f"{one.asset} runs {times:.1f} x as long as its limit"),
         since=datetime.fromtimestamp(time.time() - one.seconds, UTC),
-        why=f"It has run for {one.seconds:,.0f} s; the limit learnt from runs before it is {one.limit:,.0f} s.",
+        why=f"It has run for {one.seconds:,.0f} s; its limit, learnt from runs before it or declared, is {one.limit:,.0f} s.",
         done=done, to_do=f"lightkeeper check history {one.asset}", links=(link(one.asset),),
     )  # fmt: skip

@@ -15,16 +15,22 @@ from lightkeeper.measure.picture import markdown, trend
 from lightkeeper.values import Input, TableVersion
 from lightkeeper.watch.arrivals import span
 
-__all__ = ["CONTRACT", "FRESH", "SEGMENTS", "about", "picture", "shown", "watched"]
+__all__ = ["CONTRACT", "FRESH", "SEGMENTS", "WITHIN", "about", "picture", "shown", "watched"]
 
 CONTRACT = "contract"  # metadata of an asset: where its contract can be imported, module:Class
 FRESH = "fresh within"  # metadata of an asset: the promise on its newest event day
+WITHIN = "runs within"  # metadata of an asset: the longest that a run of it may take while no norm is learnt
 SEGMENTS = "segments"  # metadata of an asset: columns whose values are watched on their own
 _SCHEMA, _LINEAGE = "dagster/column_schema", "dagster/column_lineage"
 
 
 def about(
-    contract: type[dy.Schema], by: str | None = None, *, fresh_within: str | None = None, segments: Sequence[str] = ()
+    contract: type[dy.Schema],
+    by: str | None = None,
+    *,
+    fresh_within: str | None = None,
+    segments: Sequence[str] = (),
+    runs_within: str | None = None,
 ) -> dict[str, Any]:
     """Definition metadata of an asset from its contract, and what its checks need to know.
 
@@ -33,8 +39,9 @@ def about(
         by: the date column of the parts; a table with one is watched day by day.
         fresh_within: how long after its end an event day may stay the newest, such as "26h" or "3d".
         segments: columns whose most frequent values are watched on their own.
+        runs_within: the longest that a run may take, such as "30m", until eight runs have told what is usual.
 
-    Raises BadDeclaration: the span cannot be read, or a segment is no column of the contract.
+    Raises BadDeclaration: a span cannot be read, or a segment is no column of the contract.
     """
     found: dict[str, Any] = {_SCHEMA: _schema(contract), CONTRACT: f"{contract.__module__}:{contract.__qualname__}"}
     lineage = _lineage(contract)
@@ -42,6 +49,9 @@ def about(
         found[_LINEAGE] = lineage
     if by is not None:
         found["partition_expr"] = by
+    if runs_within is not None:
+        span(runs_within)
+        found[WITHIN] = runs_within
     return {**found, **watched(contract, fresh_within, segments)}
 
 

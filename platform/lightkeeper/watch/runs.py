@@ -33,10 +33,13 @@ class Cost:
     rows: int | None = None
 
 
-def look(lake: Lake, asset: str, version: TableVersion, run_id: str, cost: Cost) -> Judged:
-    """Judge what a run took against those before it; its verdicts, once they are recorded, are the norm's next ones."""
+def look(lake: Lake, version: TableVersion, run_id: str, cost: Cost, most: float | None = None) -> Judged:
+    """Judge what a run took against those before it; its verdicts, once they are recorded, are the norm's next ones.
+
+    `most`: the seconds that are declared, which hold while too few runs are known.
+    """
     seconds = max(cost.seconds, _LEAST)
-    found = run_time(_past(lake, asset, run_id), seconds, cost.peak_mb, cost.rows or None)
+    found = run_time(_past(lake, version.table, run_id), seconds, cost.peak_mb, cost.rows or None, most)
     found = [replace(one, extra={**one.extra, "rows": cost.rows}) if one.check == "run_time" else one for one in found]
     return Judged(version, run_id=run_id, verdicts=tuple(found))
 

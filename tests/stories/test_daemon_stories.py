@@ -1,0 +1,149 @@
+"""A scenario through Dagster's own daemon, run queue and code server: files arrive, and nobody asks for anything by hand."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import date, timedelta
+from pathlib import Path
+
+import dagster as dg
+import polars as pl
+import pytest
+
+import lightkeeper as lk
+from assets import LANDINGS, MODELS, TABLES
+from assets.scenarios import scenarios
+from lightkeeper.errors import LightkeeperError
+from lightkeeper.lake.table import Lake
+from lightkeeper.orchestrate.daemon import Daemon, daemon, played
+from lightkeeper.orchestrate.landing import files_ledger
+from lightkeeper.orchestrate.replay import Moment, arrive, begin, clock, order, settle
+from lightkeeper.orchestrate.running import DAGSTER_YAML
+from lightkeeper.orchestrate.scenario import Script, Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+PRODUCTS = 12  # enough for every check, few enough for a run of six seconds
+STATELESS = ("retraining", "outcomes", "freshness", "runtimes", "failures", "alerts")  # they decide from what is there
+ARRIVAL = "lightkeeper/arrival"
+
+
+def script() -> Script:
+    """The last quiet day of a history of 26 weeks, and the day after it, which is garbage."""
+    named = {one.name: one for one in scenarios(PRODUCTS)}
+    poison = named["poison"].script(Settings(seed=7, after_days=1))  # never a seed that tuned anything
+    return replace(poison, turns=poison.turns - timedelta(1))
+
+
+@pytest.fixture(scope="module")
+def settled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home in which the history has landed and both models were trained. Only to be copied."""
+    home = lk.Home(tmp_path_factory.mktemp("daemon") / "home")
+    begin(home, "poison", script())
+    (home.dagster / "dagster.yaml").write_text(DAGSTER_YAML)
+    with dg.DagsterInstance.from_config(str(home.dagster)) as instance:
+        defs = lk.project(home.root, landings=LANDINGS, assets=TABLES, models=MODELS, home=home)
+        settle(defs, instance, script())
+    return home.root
+
+
+@pytest.fixture
+def home(settled: Path, tmp_path: Path) -> lk.Home:
+    return lk.Home(shutil.copytree(settled, tmp_path / "home"))
+
+
+def asked(one: Daemon) -> list[dg.DagsterRun]:
+    """The runs that `arrivals` asked for, the first of them first."""
+    return [run for run in one.instance.get_runs(ascending=True) if ARRIVAL in run.tags]
+
+
+def until_one_is_asked_for(one: Daemon, seconds: float = 60) -> dg.DagsterRun:
+    deadline = time.monotonic() + seconds
+    while not (found := asked(one)):
+        assert time.monotonic() < deadline, f"no run within {seconds} s; logs: {one.logs}"
+        time.sleep(0.1)
+    return found[0]
+
+
+def days_of(home: lk.Home, table: str) -> list[date]:
+    return sorted(Lake(home.lake).read(table).select("day").unique().collect()["day"])
+
+
+def assert_told(one: Daemon, moments: Iterator[Moment]) -> None:
+    """A quiet day lands without a word, the poisoned one is seen; one run a day, and all that depends on sales is refreshed."""
+    quiet, poisoned = moments
+    before, turns = script().turns, script().turns + timedelta(1)
+    assert (quiet.day, poisoned.day) == (before, turns)
+    assert quiet.noticed.is_empty()
+    found = poisoned.noticed.filter(pl.col("asset") == "sales")
+    assert {"quantity", "price_gbp"} <= set(found.filter(pl.col("check") == "range")["column"])
+    assert set(found["day"]) == {turns}
+    runs = asked(one)
+    assert [run.tags["dagster/asset_partition_range_start"] for run in runs] == [str(before), str(turns)]
+    assert {run.tags["dagster/sensor_name"] for run in runs} == {"arrivals"}
+    assert all(run.is_success for run in runs)
+    assert days_of(one.home, "sales")[-2:] == [before, turns]
+    assert Lake(one.home.lake).read("demand_forecast").collect()["origin"].max() == turns
+    assert "suspect" in set(poisoned.told["cause"].drop_nulls())
+
+
+def test_a_quiet_day_and_a_poisoned_one_are_landed_and_judged_by_the_daemons_own_code(home: lk.Home) -> None:
+    environ = dict(os.environ)
+    with daemon(ROOT, "definitions", home, own_process=False) as one:
+        assert_told(one, played(one, script()))
+        assert dict(os.environ) == environ
+    assert all(process.poll() is not None for process in one.processes.values())
+
+
+@pytest.mark.nightly  # a process that keeps its own time needs a minute a day
+def test_a_quiet_day_and_a_poisoned_one_are_landed_and_judged_by_a_daemon_that_keeps_its_own_time(home: lk.Home) -> None:
+    with daemon(ROOT, "definitions", home) as one:
+        assert_told(one, played(one, script(), once=STATELESS))
+
+
+@pytest.mark.nightly  # as above, and two starts
+def test_a_daemon_killed_between_an_arrival_and_its_run_lands_the_day_once_when_it_is_started_again(home: lk.Home) -> None:
+    settings = home.dagster / "dagster.yaml"
+    settings.write_text(DAGSTER_YAML.replace("dequeue_interval_seconds: 1", "dequeue_interval_seconds: 3600"))
+    at, day = next(order(script()))
+    assert day is not None
+    versions = len(list(Lake(home.lake).history("sales")))
+    with daemon(ROOT, "definitions", home) as one:
+        clock(home, at)
+        arrive(home, day)
+        waiting = until_one_is_asked_for(one)
+        os.killpg(one.processes["daemon"].pid, signal.SIGKILL)
+        one.processes["daemon"].wait()
+        with pytest.raises(LightkeeperError, match="The daemon ended by itself"):
+            one.settled()
+        assert [run.is_finished for run in asked(one)] == [False]
+    assert day.day not in days_of(home, "sales")
+    settings.write_text(DAGSTER_YAML)
+    with daemon(ROOT, "definitions", home) as one:
+        one.settled(once=STATELESS)
+        (run,) = asked(one)
+        assert (run.run_id, run.is_success) == (waiting.run_id, True)
+    assert days_of(home, "sales")[-1] == day.day
+    assert len(list(Lake(home.lake).history("sales"))) == versions + 1
+    landed = files_ledger(Lake(home.lake)).rows().filter(pl.col("part") == day.day)
+    assert landed["state"].to_list() == ["landed"]
+
+
+def test_what_is_waited_for_is_named_when_the_time_has_passed_and_a_second_daemon_is_refused(home: lk.Home) -> None:
+    with daemon(ROOT, "definitions", home, own_process=False) as one:
+        with pytest.raises(LightkeeperError, match=r"still waits for the sensor \w+: 0 of 2 ticks .* Logs: .*servers"):
+            one.settled(timeout_seconds=0)
+        with pytest.raises(LightkeeperError, match="run already"), daemon(ROOT, "definitions", home):
+            pass
+    assert not (home.dagster / "servers.json").exists()
+
+
+def test_a_code_server_that_cannot_load_the_project_is_told_with_its_log(home: lk.Home, tmp_path: Path) -> None:
+    (tmp_path / "broken.py").write_text("raise RuntimeError('no lamp')\n")
+    with pytest.raises(LightkeeperError, match=r"ended by itself. Read .*code\.log"), daemon(tmp_path, "broken", home):
+        pass
+    assert "no lamp" in (home.dagster / "servers" / "code.log").read_text()
