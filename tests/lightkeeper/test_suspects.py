@@ -1,0 +1,75 @@
+"""Days that must not be learnt from: what makes one suspect, what clears it, and what lasts."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from lightkeeper.lake.suspects import GROSS, LASTS, follow, lasting, suspects
+from lightkeeper.lake.table import Lake
+from lightkeeper.lake.verdicts import Judged, record
+from lightkeeper.values import TableVersion, Verdict
+
+DAY = date(2026, 3, 2)
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    return Lake(tmp_path, clock=lambda: datetime(2026, 3, 9, 6, tzinfo=UTC))
+
+
+def judged(share: float, day: date = DAY, check: str = "range", state: str = "failed") -> Judged:
+    return Judged(TableVersion("sales", 1), day, verdicts=(Verdict(check, state, f"{share:.0%} of its rows.", share, 0.01, 100),))
+
+
+def days(lake: Lake) -> list[date]:
+    return suspects(lake)["day"].to_list()
+
+
+@pytest.mark.parametrize("check", ["contract", "nulls", "categories", "range", "duplicates"])
+def test_a_day_of_which_a_large_share_is_broken_is_suspect(lake: Lake, check: str) -> None:
+    follow(lake, [judged(GROSS, check=check)])
+    assert suspects(lake).select("asset", "day", "check").rows() == [("sales", DAY, check)]
+
+
+@pytest.mark.parametrize(("share", "check", "state"), [(GROSS - 0.01, "range", "failed"), (1.0, "volume", "failed"), (1.0, "drift", "drifted"), (0.5, "range", "passed")])  # fmt: skip  # noqa: E501
+def test_what_a_change_of_the_world_may_show_makes_no_day_suspect(lake: Lake, share: float, check: str, state: str) -> None:
+    follow(lake, [judged(share, check=check, state=state)])
+    assert days(lake) == []
+
+
+def test_a_corrected_file_clears_its_day_and_no_other(lake: Lake) -> None:
+    follow(lake, [judged(0.9), judged(0.9, DAY + timedelta(1))])
+    follow(lake, [judged(0.0, state="passed")])
+    assert days(lake) == [DAY + timedelta(1)]
+
+
+def test_a_day_that_could_not_be_judged_again_stays_suspect(lake: Lake) -> None:
+    follow(lake, [judged(0.9)])
+    follow(lake, [judged(0.0, state="unknown")])
+    assert days(lake) == [DAY]
+
+
+def test_new_values_that_last_are_how_the_world_is_now(lake: Lake) -> None:
+    for n in range(LASTS):
+        one = judged(0.9, DAY + timedelta(n))
+        follow(lake, [one])
+        record(lake, [one])
+        lasting(lake, "sales")
+        assert len(days(lake)) == (n + 1 if n + 1 < LASTS else 0)
+
+
+def test_missing_values_that_last_are_still_a_broken_pipe(lake: Lake) -> None:
+    for n in range(LASTS + 2):
+        one = judged(0.9, DAY + timedelta(n), check="nulls")
+        follow(lake, [one])
+        record(lake, [one])
+        lasting(lake, "sales")
+    assert len(days(lake)) == LASTS + 2
+
+
+def test_where_nothing_was_ever_suspect_nothing_is_written(lake: Lake) -> None:
+    follow(lake, [judged(0.0, state="passed")])
+    assert not (Path(lake.root) / "_ledger" / "suspects").exists()
