@@ -132,3 +132,8 @@ def test_with_no_error_to_spend_the_interval_has_no_end() -> None:
 def test_what_cannot_be_compared_is_refused(values: Any, alpha: float, block: int, said: str) -> None:
     with pytest.raises(Refused, match=said):
         paired(values, alpha, block)
+
+
+def test_days_of_which_each_week_is_like_the_one_before_have_no_spread() -> None:
+    found = paired([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0] * 4, 0.05, 7)
+    assert (found.se, found.low, found.high, found.p) == (0.0, 4.0, 4.0, 0.0)

@@ -275,3 +275,11 @@ def test_a_run_that_fails_is_told_with_its_reason_and_solved_by_the_next_that_su
     lamps.fails = False
     lamps.pass_days(1)
     assert standing(lamps.lake)["state"].to_list() == ["solved"]
+
+
+def test_forecasts_that_miss_while_no_feature_moved_are_called_a_concept(world: Callable[..., World]) -> None:
+    lamps = world(hopeless)
+    lamps.pass_days(8)
+    row = states(lamps.lake).rows(pl.col("check") == "accuracy").row(0, named=True)
+    assert (row["state"], row["kind"]) == ("failed", "concept")
+    assert "No feature has drifted: what they mean for units has changed." in row["why"]

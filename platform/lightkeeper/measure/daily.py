@@ -140,12 +140,17 @@ def judge(quiet: Quiet, days: Sequence[int], columns: Sequence[DayCounts | DayLe
         days: (d,) ordinals, ascending; the last RECENT of them are looked at. With fewer, what there is is taken.
         columns: with d rows of counts, in the cells of the calibration; a column that is not there is left out.
         floor: the least effect that is called drift.
+
+    Raises:
+        Refused: counts of another number of days.
     """
     at = np.asarray(days, np.int64)[-RECENT:]
     there = {one.name: one for one in columns}
     reference = [one for one in quiet.columns if one.name in there]
     if not reference or not len(at):
         return []
+    if odd := [one.name for one in columns if len(Places.of(one.last(RECENT)).rows) != len(at)]:
+        raise Refused(f"Counts of {', '.join(odd)} are not of the {len(at)} last days.")
     places = [Places.of(there[one.name].last(RECENT)) for one in reference]
     scores = scored(at, reference, places)
     drifted, strength = alarms(quiet, scores)[-1], _strength(quiet, scores)

@@ -122,10 +122,7 @@ def _by_day(frame: pl.DataFrame, columns: tuple[str, ...]) -> _Floats:
 
 def _error(values: _Floats) -> tuple[float, float]:
     """Standard error of the mean of dependent days, and its degrees of freedom; 0 where each week is like the one before."""
-    try:
-        found = paired(values, _ALPHA)
-    except ZeroDivisionError:
-        return 0.0, len(values) - 1.0
+    found = paired(values, _ALPHA)
     return found.se, found.df
 
 

@@ -1,6 +1,6 @@
 """What kind of shift it is, with its evidence. Pure: the rows of two windows in, a word and a sentence out.
 
-An instrument that lost its calibration moves one number by the same factor, or the same amount, everywhere, and nothing else. A
+An instrument that lost its calibration moves one number by the same factor everywhere, and nothing else. A
 population that moved changes the shares of its members, who stay what they were. What is neither is left untold here: whether
 the world changed (a concept) is seen in the errors of a model whose inputs did not move, and a late file in the arrivals.
 """

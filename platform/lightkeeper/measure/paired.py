@@ -102,6 +102,8 @@ def paired(differences: Sequence[float] | _Floats, alpha: float, block: int = 7)
     size = min(block, days // 2)
     larger, df = _correction(days, size, _rho(found))
     se = float(np.sqrt(larger * _spread(found, size)))
+    if se == 0:  # each block is like the one before
+        return Paired(days, mean, mean, mean, 0.0 if mean > 0 else 1.0, 0.0, df)
     reach = float(-stdtrit(df, alpha)) * se if alpha > 0 else np.inf
     return Paired(days, mean, mean - reach, mean + reach, float(stdtr(df, -mean / se)), se, df)
 

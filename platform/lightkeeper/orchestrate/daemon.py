@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -75,7 +75,7 @@ class Daemon:
         """
         since, deadline = time.time(), time.monotonic() + timeout_seconds
         while waits := self._waits_for(since, ticks, once):
-            self._alive()
+            _alive(self.processes, self.logs)
             if time.monotonic() > deadline:
                 raise LightkeeperError(f"After {timeout_seconds:g} s the daemon still waits for {waits}. Logs: {self.logs}")
             self._go_on()
@@ -110,11 +110,6 @@ class Daemon:
         else:
             list(self._queue.run_iteration(self._workspace))
             time.sleep(_POLL)
-
-    def _alive(self) -> None:
-        for name, process in self.processes.items():
-            if process.poll() is not None:
-                raise LightkeeperError(f"The {name} ended by itself. Read {self.logs}/{name}.log")
 
     def _open_run(self) -> dg.DagsterRun | None:
         return next(iter(self.instance.get_runs(dg.RunsFilter(statuses=_OPEN), limit=1)), None)
@@ -151,6 +146,12 @@ class Daemon:
                     yield sensor
 
 
+def _alive(processes: Mapping[str, subprocess.Popen[bytes]], logs: Path) -> None:
+    for name, process in processes.items():
+        if process.poll() is not None:
+            raise LightkeeperError(f"The {name} ended by itself. Read {logs}/{name}.log")
+
+
 @contextmanager
 def daemon(project: Path, module: str, home: Home, *, own_process: bool = True) -> Iterator[Daemon]:
     """The daemon and the code server of a home, for as long as the block runs.
@@ -178,9 +179,9 @@ def daemon(project: Path, module: str, home: Home, *, own_process: bool = True) 
             processes["code"] = servers.start("code", words, project, logs, environ)
             servers.note(home, processes)
             servers.wait_for(port, processes["code"], threading.Event())
+            _alive(processes, logs)
             with WorkspaceProcessContext(instance, where) as workspace, QueuedRunCoordinatorDaemon(interval_seconds=1) as queue:
                 one = Daemon(home, instance, processes, logs, workspace, None if own_process else queue)
-                one._alive()  # noqa: SLF001 - its own module
                 if own_process:
                     words = [sys.executable, "-m", "dagster._daemon", "run", "-w", str(servers.workspace(home, port)),
                              "--log-level", "warning"]  # fmt: skip

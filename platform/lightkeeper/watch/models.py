@@ -9,7 +9,7 @@ from typing import cast
 import polars as pl
 
 from lightkeeper.lake.table import Lake
-from lightkeeper.lake.verdicts import Judged
+from lightkeeper.lake.verdicts import Judged, states
 from lightkeeper.measure.anomaly import WINDOWS
 from lightkeeper.measure.decay import accuracy, covers
 from lightkeeper.measure.freshness import model_age
@@ -92,6 +92,7 @@ def look(lake: Lake, model: Model, version: TableVersion, run_id: str | None = N
         series, verdict = _anomalies(model, who, recent, past, known)
         found.append(verdict)
     found.append(_former(lake, model, who, table))
+    found[0] = _concept(lake, model, found[0])
     return Looked(Judged(version, last, run_id=run_id, verdicts=tuple(found)), series)
 
 
@@ -103,6 +104,19 @@ def _server(lake: Lake, model: Model) -> Server:
 def _learnt(who: Server, last: date) -> date:
     """Up to when a server's own past is its backtest; of the naive forecast, up to before the days that are judged."""
     return last - timedelta(max(WINDOWS)) if who.trained is None else min(who.trained.last_day, last - timedelta(max(WINDOWS)))
+
+
+def _concept(lake: Lake, model: Model, found: Verdict) -> Verdict:
+    """Forecasts that miss while what they are made from is as it was: what it means for the target has changed."""
+    if not found.bad:
+        return found
+    drift = states(lake).rows((pl.col("asset") == model.table) & (pl.col("check") == "drift"))
+    state = None if drift.is_empty() else drift["state"][0]
+    moved = state == "drifted" and bool(set(model.features) & set(drift["columns"][0]))
+    if state not in ("passed", "drifted") or moved:
+        return found
+    why = f"{found.why} No feature has drifted: what they mean for {model.target} has changed."
+    return replace(found, kind="concept", why=why)
 
 
 def _anomalies(
