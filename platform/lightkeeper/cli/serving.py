@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -42,12 +43,13 @@ def serving(project: Project, home: Home, port: int) -> Iterator[Servers]:
     workspace = running.workspace(home, code)
     servers = Servers({}, f"http://{LOOPBACK}:{page}", logs)
     ending, commands = threading.Event(), _commands(project, workspace, page, code)
+    environ = {"LIGHTKEEPER_ADDRESS": servers.address, **os.environ}  # where alerts link to, unless it is set
 
     def start_all() -> None:
         for name, words in commands.items():
             if ending.is_set():
                 return
-            servers.processes[name] = running.start(name, words, project.folder, logs)
+            servers.processes[name] = running.start(name, words, project.folder, logs, environ)
             running.note(home, servers.processes)
             if name == "code":
                 running.wait_for(code, servers.processes[name], ending)

@@ -6,7 +6,7 @@ It asks for no run: what failed is tried again by whoever asked for it.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Set
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
@@ -24,6 +24,7 @@ __all__ = ["failures_sensor"]
 
 _AT_ONCE = 20  # runs of one tick
 _LOOKS_BACK = timedelta(hours=1)  # at its first tick
+_OF_RUNS = ("failure", "run_time", "run_cancelled")
 _FINISHED = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.SUCCESS]
 
 
@@ -64,7 +65,7 @@ def failures_sensor(home: Home, open_lake: Callable[[], Lake]) -> dg.SensorDefin
 def _of_run(instance: dg.DagsterInstance, lake: Lake, run: dg.DagsterRun) -> str:
     """Tell of a run that failed; a run that succeeded solves what was told of its assets."""
     if run.is_success:
-        _solve(lake, "failure", [key.to_user_string() for key in run.asset_selection or ()], "A later run succeeded.")
+        _solve(lake, {key.to_user_string() for key in run.asset_selection or ()})
         return ""
     failed = [one.step_key for one in instance.get_run_step_stats(run.run_id) if one.status and one.status.value == "FAILURE"]
     step = failed[0] if failed else run.job_name
@@ -117,10 +118,8 @@ def _suspect(row: dict[str, object]) -> Alert:
     )  # fmt: skip
 
 
-def _solve(lake: Lake, cause: str, assets: Iterable[str], why: str) -> None:
-    open_ = standing(lake)
-    if open_.is_empty():
-        return
-    there = set(open_.filter(pl.col("cause") == cause, pl.col("state") != "solved")["asset"])
-    for asset in there.intersection(assets):
-        solved(lake, cause, asset, why)
+def _solve(lake: Lake, assets: Set[str]) -> None:
+    """A run succeeded: what was told of runs of its assets is solved."""
+    open_ = standing(lake).filter(pl.col("cause").is_in(_OF_RUNS), pl.col("state") != "solved", pl.col("asset").is_in(list(assets)))
+    for cause, asset in open_.select("cause", "asset").unique().iter_rows():
+        solved(lake, cause, asset, "A run of it succeeded.")
