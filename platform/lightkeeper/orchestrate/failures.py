@@ -6,7 +6,7 @@ It asks for no run: what failed is tried again by whoever asked for it.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Set
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
@@ -65,7 +65,8 @@ def failures_sensor(home: Home, open_lake: Callable[[], Lake]) -> dg.SensorDefin
 def _of_run(instance: dg.DagsterInstance, lake: Lake, run: dg.DagsterRun) -> str:
     """Tell of a run that failed; a run that succeeded solves what was told of its assets."""
     if run.is_success:
-        _solve(lake, {key.to_user_string() for key in run.asset_selection or ()})
+        steps = {table for one in instance.get_run_step_stats(run.run_id) for table in STEPS.get(one.step_key, ())}
+        _solve(lake, steps | {key.to_user_string() for key in run.asset_selection or ()})
         return ""
     failed = [one.step_key for one in instance.get_run_step_stats(run.run_id) if one.status and one.status.value == "FAILURE"]
     step = failed[0] if failed else run.job_name
@@ -118,7 +119,7 @@ def _suspect(row: dict[str, object]) -> Alert:
     )  # fmt: skip
 
 
-def _solve(lake: Lake, assets: Set[str]) -> None:
+def _solve(lake: Lake, assets: set[str]) -> None:
     """A run succeeded: what was told of runs of its assets is solved."""
     open_ = standing(lake).filter(pl.col("cause").is_in(_OF_RUNS), pl.col("state") != "solved", pl.col("asset").is_in(list(assets)))
     for cause, asset in open_.select("cause", "asset").unique().iter_rows():
