@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -18,13 +20,18 @@ import pytest
 import lightkeeper as lk
 from assets import LANDINGS, MODELS, TABLES
 from assets.scenarios import scenarios
+from benchmarks import latency
 from lightkeeper.errors import LightkeeperError
+from lightkeeper.home import HomeRecord
 from lightkeeper.lake.table import Lake
+from lightkeeper.lake.verdicts import Judged, record
+from lightkeeper.models.decisions import decisions
 from lightkeeper.orchestrate.daemon import Daemon, daemon, played
 from lightkeeper.orchestrate.landing import files_ledger
 from lightkeeper.orchestrate.replay import Moment, arrive, begin, clock, order, settle
 from lightkeeper.orchestrate.running import DAGSTER_YAML
 from lightkeeper.orchestrate.scenario import Script, Settings
+from lightkeeper.values import TableVersion, Verdict
 
 ROOT = Path(__file__).resolve().parents[2]
 PRODUCTS = 12  # enough for every check, few enough for a run of six seconds
@@ -147,3 +154,26 @@ def test_a_code_server_that_cannot_load_the_project_is_told_with_its_log(home: l
     with pytest.raises(LightkeeperError, match=r"ended by itself. Read .*code\.log"), daemon(tmp_path, "broken", home):
         pass
     assert "no lamp" in (home.dagster / "servers" / "code.log").read_text()
+
+
+def test_a_check_that_fails_ends_in_one_run_of_the_queue_with_its_cause_on_it(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text("[tool.lightkeeper]\n")
+    (tmp_path / "definitions.py").write_text(latency.DEFINITIONS)
+    home = lk.Home(tmp_path / ".lightkeeper")
+    home.create(HomeRecord("sample", "pots", 0, latency.START, datetime(2026, 4, 15, 6, tzinfo=UTC)))
+    (home.dagster / "dagster.yaml").write_text(DAGSTER_YAML)
+    environ = {**os.environ, "LIGHTKEEPER_HOME": str(home.root), "DAGSTER_HOME": str(home.dagster)}
+    build = [sys.executable, "-m", "dagster", "asset", "materialize", "--select", "*", "-f", str(tmp_path / "definitions.py")]
+    subprocess.run(build, env=environ, cwd=tmp_path, check=True, capture_output=True)
+    lake = Lake(home.lake, clock=home.now)
+    old = Verdict("age", "failed", "It is old.", 92.0, 91.0, 14)
+    with daemon(tmp_path, "definitions", home, own_process=False) as one:
+        matured = Verdict("unlearnt", "passed", "It was measured.", 14.0, 91.0, 14)
+        record(lake, [Judged(TableVersion("pots_outcome", 1_000_000), date(2026, 4, 29), verdicts=(old, matured))])
+        one.settled(once=STATELESS)
+        (run,) = one.instance.get_runs(dg.RunsFilter(tags={"lightkeeper/cause": "age"}))
+    assert run.tags["lightkeeper/episode"] == "pots_outcome.age.2026-04-29.v2"
+    assert run.tags["dagster/run_key"] == "pots:pots_outcome.age.2026-04-29.v2:1"
+    assert run.is_success
+    row = decisions(lake, "pots").filter(pl.col("action") == "attempted").row(0, named=True)
+    assert (row["run_id"], row["attempt"], row["cause"]) == (run.run_id, 1, "age")
