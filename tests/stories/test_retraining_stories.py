@@ -283,3 +283,22 @@ def test_forecasts_that_miss_while_no_feature_moved_are_called_a_concept(world: 
     row = states(lamps.lake).rows(pl.col("check") == "accuracy").row(0, named=True)
     assert (row["state"], row["kind"]) == ("failed", "concept")
     assert "No feature has drifted: what they mean for units has changed." in row["why"]
+
+
+def test_a_version_that_nobody_looked_at_is_looked_at_by_the_run_before_it_trains(world: Callable[..., World]) -> None:
+    lamps = world(nothing, AGED)
+    lamps.known += 16
+    with lamps.home.landing_lock():
+        lamps.home.move_clock(lamps.morning())
+    names = ("lamp_features", "lamps_forecast", "lamps_outcome")
+    materialize(lamps.defs, lamps.instance, [dg.AssetKey(name) for name in names])
+    request = asked(lamps)
+    last = lamps.breaks.replace(day=lamps.breaks.day + 15)
+    broken = pl.when(pl.col("day") == last).then(pl.col("price") * 1000).otherwise(pl.col("price")).alias("price")
+    rows = lamps.lake.read("lamp_features").with_columns(broken).collect()
+    lamps.lake.write("lamp_features", rows, by="day")  # between the request and the start of its run
+    before = actions(lamps)
+    materialize(lamps.defs, lamps.instance, request.asset_selection or [], tags=dict(request.tags))
+    assert actions(lamps)[len(before) :] == ["attempted", "held"]
+    assert f"lamp_features of {last} is suspect" in decisions(lamps.lake)["why"][-1]
+    assert machine(lamps.lake, "lamps", 3).attempts[-1].outcome == "held"
