@@ -23,9 +23,11 @@ from lightkeeper.models.promotion import by_hand
 from lightkeeper.models.registry import Made, version_row
 from lightkeeper.models.training import fit, training_frame
 from lightkeeper.orchestrate.attempting import ATTEMPT, CAUSE, EPISODE, MODEL, PINS
+from lightkeeper.orchestrate.learners import known
 from lightkeeper.orchestrate.running import DAGSTER_YAML, materialize
 from lightkeeper.orchestrate.sensing import Senses
 from lightkeeper.values import Decision, TableVersion, Verdict
+from lightkeeper.watch.situation import situations
 from tests.lamp_world import QUICK, Change, World, hopeless, new_normal, nothing, poisoned
 
 AGED = replace(QUICK, max_age_days=15)
@@ -302,3 +304,16 @@ def test_a_version_that_nobody_looked_at_is_looked_at_by_the_run_before_it_train
     assert actions(lamps)[len(before) :] == ["attempted", "held"]
     assert f"lamp_features of {last} is suspect" in decisions(lamps.lake)["why"][-1]
     assert machine(lamps.lake, "lamps", 3).attempts[-1].outcome == "held"
+
+
+def test_a_failing_check_of_a_champion_that_serves_no_more_asks_for_nothing(world: Callable[..., World]) -> None:
+    lamps = world()
+    bad = Verdict("accuracy", "failed", "The loss is 2.1 x the backtest's.", 2.1, 1.3, 14)
+    record(lamps.lake, [Judged(lamps.lake.version("lamps_outcome"), lamps.breaks, verdicts=(bad,))])
+    learner = known(lamps.model).learner
+    assert [one.check for one in situations(lamps.lake, [learner])["lamps"].causes] == ["accuracy"]
+    lamps.known += 1
+    with lamps.home.landing_lock():
+        lamps.home.move_clock(lamps.morning())
+    by_hand(lamps.lake, "lamps", 1, "user ada", "this one")
+    assert situations(lamps.lake, [learner])["lamps"].causes == ()
