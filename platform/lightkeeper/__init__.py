@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from lightkeeper.measure.panel import reach as reach
     from lightkeeper.measure.panel import touched as touched
     from lightkeeper.measure.profile import Profile as Profile
+    from lightkeeper.models.episodes import Retrain as Retrain
     from lightkeeper.models.model import Model as Model
-    from lightkeeper.models.retraining import Retrain as Retrain
     from lightkeeper.orchestrate.arrivals import arrivals_sensor as arrivals_sensor
     from lightkeeper.orchestrate.io_manager import LakeIOManager as LakeIOManager
     from lightkeeper.orchestrate.io_manager import TableInput as TableInput
@@ -68,7 +68,7 @@ _PUBLIC = {
     "measure.panel": "Lag Roll complete extended features reach touched",
     "measure.profile": "Profile",
     "models.model": "Model",
-    "models.retraining": "Retrain",
+    "models.episodes": "Retrain",
     "orchestrate.arrivals": "arrivals_sensor",
     "orchestrate.io_manager": "LakeIOManager TableInput TableOutput",
     "orchestrate.landing": "Landing LandingFolder",

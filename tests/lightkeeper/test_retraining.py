@@ -16,7 +16,8 @@ from lightkeeper.errors import BadDeclaration, Refused
 from lightkeeper.lake.table import Lake
 from lightkeeper.models.attempts import FORMER_BETTER, began, ended, half_opened, held, machine
 from lightkeeper.models.decisions import decided, decisions, promoted, rolled_back
-from lightkeeper.models.retraining import Attempt, Cause, Event, Machine, Retrain, State, decide, earliest
+from lightkeeper.models.episodes import Attempt, Cause, Event, Machine, Retrain, State
+from lightkeeper.models.retraining import decide, earliest
 from lightkeeper.values import Decision
 
 BREAK = date(2026, 3, 2)

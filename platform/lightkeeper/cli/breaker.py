@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from lightkeeper.lake.table import Lake
-    from lightkeeper.models.retraining import State
+    from lightkeeper.models.episodes import State
 
 __all__ = ["breaker"]
 

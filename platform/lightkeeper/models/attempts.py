@@ -15,7 +15,7 @@ import polars as pl
 from lightkeeper.errors import Refused
 from lightkeeper.lake.table import Lake
 from lightkeeper.models.decisions import decisions, noted, standing
-from lightkeeper.models.retraining import Attempt, Machine, Outcome
+from lightkeeper.models.episodes import Attempt, Machine, Outcome
 from lightkeeper.values import Decision
 
 __all__ = ["FORMER_BETTER", "NOTHING_ASKS", "began", "ended", "half_opened", "held", "machine", "machines"]

@@ -14,9 +14,9 @@ from typing import Any, Self, get_args
 from lightkeeper.errors import BadDeclaration, BadName
 from lightkeeper.measure.gate import Gate
 from lightkeeper.measure.skill import Kind
+from lightkeeper.models.episodes import Retrain
 from lightkeeper.models.expectations import Expectation, parse
 from lightkeeper.models.params import all_params, wrong_params
-from lightkeeper.models.retraining import Retrain
 from lightkeeper.values import check_name
 
 __all__ = ["Model"]

@@ -17,8 +17,9 @@ from lightkeeper.lake.table import Lake
 from lightkeeper.lake.verdicts import states
 from lightkeeper.models.attempts import NOTHING_ASKS, ended, held
 from lightkeeper.models.decisions import decisions, reigns
+from lightkeeper.models.episodes import Attempt, State
 from lightkeeper.models.model import Model
-from lightkeeper.models.retraining import Attempt, State, decide
+from lightkeeper.models.retraining import decide
 from lightkeeper.models.shadow import CHECK
 from lightkeeper.orchestrate.attempting import ATTEMPT, CAUSE, EPISODE, MODEL, PINS, ROLLBACK, Asked
 from lightkeeper.orchestrate.learners import known

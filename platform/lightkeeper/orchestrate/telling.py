@@ -11,8 +11,8 @@ from lightkeeper.alerts.alert import Alert
 from lightkeeper.alerts.kept import raised, solved, standing
 from lightkeeper.lake.table import Lake
 from lightkeeper.models.decisions import decisions
+from lightkeeper.models.episodes import Cause, State
 from lightkeeper.models.model import Model
-from lightkeeper.models.retraining import Cause, State
 from lightkeeper.values import Decision, version_name
 
 __all__ = ["link", "short", "tell", "told_solved"]

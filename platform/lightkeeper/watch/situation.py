@@ -17,8 +17,8 @@ from lightkeeper.lake.table import Lake
 from lightkeeper.lake.verdicts import states
 from lightkeeper.models.attempts import machines
 from lightkeeper.models.decisions import decisions, standing
+from lightkeeper.models.episodes import Cause, Event, State
 from lightkeeper.models.model import Model
-from lightkeeper.models.retraining import Cause, Event, State
 
 __all__ = ["Learner", "situations"]
 
