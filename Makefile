@@ -1,6 +1,6 @@
 # Needs Python 3.11 or newer with venv, and make. Everything lands in .venv; the state of `make run` in .lightkeeper.
 PYTHON ?= python3
-JOBS ?= 2
+JOBS ?= 3
 HERE := .venv/bin
 MODELS := demand returns
 INPUTS := requirements.lock tests/independent/requirements.lock pyproject.toml tools/setup.py

@@ -53,7 +53,7 @@ def run(quick: bool) -> dict[str, Any]:  # noqa: FBT001 - the runner's own word
     few, lots, most = commits[0], commits[-1], models[-1]
     flat = {"ours_s": medians[most, lots], "theirs_s": medians[most, few], "ratio": medians[most, lots] / medians[most, few]}
     what = f"{most} models: {lots:,} commits beside {few:,}"
-    rows.append({"what": what, **flat, "spread": None, "limit": None, "limit_of": "ratio"})
+    rows.append({"what": what, **flat, "spread": [flat["ratio"], flat["ratio"]], "limit": None, "limit_of": "ratio"})
     return {"rows": rows}
 
 

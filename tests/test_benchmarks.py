@@ -33,7 +33,10 @@ def result(**row: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     "name",
     [
-        "chain",
+        "ticks",
+        pytest.param("chain", marks=pytest.mark.nightly),
+        pytest.param("policy", marks=pytest.mark.nightly),
+        pytest.param("latency", marks=pytest.mark.nightly),
         pytest.param("lake", marks=pytest.mark.nightly),
         pytest.param("features", marks=pytest.mark.nightly),
         pytest.param("startup", marks=pytest.mark.nightly),

@@ -149,7 +149,7 @@ def test_a_day_whose_landing_was_interrupted_is_landed_by_the_next_call(built: d
 def test_a_build_that_was_killed_goes_on_where_it_was(tmp_path: Path, built: dict[str, object], home: Path) -> None:
     assert built
     shutil.copytree(home, tmp_path / "home")
-    day = SAMPLE.days(lk.Home(home))[-40]
+    day = SAMPLE.days(lk.Home(home))[-32]
     (tmp_path / "home" / "built.json").write_text(json.dumps({"day": day.isoformat()}))  # as if killed after that day
     before = versions(tmp_path / "home")
     again = json.loads(told("build", "--json", home=tmp_path / "home"))
