@@ -4,7 +4,7 @@ JOBS ?= 3
 HERE := .venv/bin
 MODELS := demand returns
 INPUTS := requirements.lock tests/independent/requirements.lock pyproject.toml tools/setup.py
-PYTEST := $(HERE)/python -m pytest -n $(JOBS) --dist loadfile
+PYTEST := $(HERE)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help setup peers run test models check bench nightly lock clean clean-home

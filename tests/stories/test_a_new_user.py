@@ -146,6 +146,7 @@ def test_a_day_whose_landing_was_interrupted_is_landed_by_the_next_call(built: d
     assert "missing" not in states
 
 
+@pytest.mark.nightly  # days of a build once more
 def test_a_build_that_was_killed_goes_on_where_it_was(tmp_path: Path, built: dict[str, object], home: Path) -> None:
     assert built
     shutil.copytree(home, tmp_path / "home")

@@ -79,6 +79,7 @@ def test_what_depends_on_a_corrected_day_changes_on_the_days_that_the_correction
     assert {story.lake.commit(ran.versions[name]).mode for name in ("sales", "daily_demand", "demand_features")} == {"replace"}
 
 
+@pytest.mark.nightly  # many landings of many days
 def test_days_that_come_singly_together_late_and_corrected_leave_what_one_computation_from_scratch_makes(
     story: Story, tmp_path: Path
 ) -> None:

@@ -139,6 +139,7 @@ def test_a_broken_day_is_never_trained_on_until_it_is_mended(world: Callable[...
     assert told(lamps)[f"lamp_features of {lamps.breaks} looks broken"] == "solved"
 
 
+@pytest.mark.nightly  # the command's own test is quicker
 def test_a_person_may_say_that_a_suspect_day_was_so(world: Callable[..., World]) -> None:
     lamps = world(poisoned, AGED)
     lamps.pass_days(1)
