@@ -174,7 +174,7 @@ def _acted(name: str, played: Sequence[Mapping[str, Any]]) -> list[dict[str, Any
     if name == "poison":
         made.append(_row(f"{name}: trainings on days with the broken one", [one["trained_after"] for one in played], 0.0, ""))
     if name == "hopeless":
-        made += [_row(f"{name}: breakers that did not open", [one["breaker"] != "open" for one in played], 0.0, ""),
+        made += [_row(f"{name}: breakers that did not open", [int(one["breaker"] != "open") for one in played], 0.0, ""),
                  _row(f"{name}: escalations beyond one", [max(0, one["escalations"] - 1) for one in played], 0.0, "")]  # fmt: skip
     waited = [one["waited"] for one in played if one["waited"] is not None and name != "quiet"]
     return [*made, *([_row(f"{name}: matured days before the first attempt", waited, None, "days", median=True)] if waited else [])]
