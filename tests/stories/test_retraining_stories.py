@@ -7,17 +7,20 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from typing import Literal
 
 import dagster as dg
 import polars as pl
 import pytest
 
-from lightkeeper.alerts.kept import standing
+from lightkeeper.alerts.alert import Alert
+from lightkeeper.alerts.kept import raised, standing
 from lightkeeper.errors import Conflict
 from lightkeeper.lake.suspects import accept, suspects
 from lightkeeper.lake.verdicts import Judged, record, states
 from lightkeeper.models.attempts import half_opened, machine
 from lightkeeper.models.decisions import champion, decisions, rolled_back
+from lightkeeper.models.episodes import Machine
 from lightkeeper.models.model import Model
 from lightkeeper.models.promotion import by_hand
 from lightkeeper.models.registry import Made, version_row
@@ -26,6 +29,7 @@ from lightkeeper.orchestrate.attempting import ATTEMPT, CAUSE, EPISODE, MODEL, P
 from lightkeeper.orchestrate.learners import known
 from lightkeeper.orchestrate.running import DAGSTER_YAML, materialize
 from lightkeeper.orchestrate.sensing import Senses
+from lightkeeper.orchestrate.telling import told_solved
 from lightkeeper.values import Decision, TableVersion, Verdict
 from lightkeeper.watch.situation import situations
 from tests.lamp_world import QUICK, Change, World, hopeless, new_normal, nothing, poisoned
@@ -317,3 +321,16 @@ def test_a_failing_check_of_a_champion_that_serves_no_more_asks_for_nothing(worl
         lamps.home.move_clock(lamps.morning())
     by_hand(lamps.lake, "lamps", 1, "user ada", "this one")
     assert situations(lamps.lake, [learner])["lamps"].causes == ()
+
+
+@pytest.mark.parametrize(("breaker", "left"), [("closed", {"suspect", "failure"}), ("open", {"suspect", "failure", "breaker"})])
+def test_when_nothing_asks_only_what_was_told_of_retraining_is_solved(
+    world: Callable[..., World], breaker: Literal["closed", "open"], left: set[str]
+) -> None:
+    lamps = world()
+    tables = {"suspect": "lamp_features", "failure": "lamp_features", "drift": "lamp_features", "coverage_80": "lamps_outcome"}
+    for cause, asset in {**tables, "accuracy": "lamps_outcome", "bad_data": "lamp_features", "breaker": "lamps"}.items():
+        raised(lamps.lake, Alert(cause=cause, asset=asset, episode="1", role="it", symptom=cause, since=None, why="It was seen."))
+    state = situations(lamps.lake, [known(lamps.model).learner])["lamps"]
+    told_solved(lamps.lake, lamps.model, replace(state, machine=Machine(breaker=breaker)))
+    assert set(standing(lamps.lake).filter(pl.col("state") == "open")["cause"]) == left

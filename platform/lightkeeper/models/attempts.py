@@ -15,7 +15,7 @@ import polars as pl
 from lightkeeper.errors import Refused
 from lightkeeper.lake.table import Lake
 from lightkeeper.models.decisions import decisions, noted, standing
-from lightkeeper.models.episodes import Attempt, Machine, Outcome
+from lightkeeper.models.episodes import Attempt, Breaker, Machine, Outcome
 from lightkeeper.values import Decision
 
 __all__ = ["FORMER_BETTER", "NOTHING_ASKS", "began", "ended", "half_opened", "held", "machine", "machines"]
@@ -50,7 +50,7 @@ class _Fold:
     attempts: list[Attempt] = field(default_factory=list)
     useless: int = 0
     before: int = 0  # useless ones before the last success
-    breaker: Any = "closed"
+    breaker: Breaker = "closed"
     since: date | None = None
     told: tuple[str, str] | None = None
     asking: date | None = None

@@ -8,7 +8,7 @@ from typing import Literal
 
 from lightkeeper.errors import BadDeclaration
 
-__all__ = ["ASKING", "Attempt", "Cause", "Event", "Machine", "Outcome", "Retrain", "State"]
+__all__ = ["ASKING", "Attempt", "Breaker", "Cause", "Event", "Machine", "Outcome", "Retrain", "State", "kind_of"]
 
 ASKING = ("accuracy", "coverage", "drift", "age")  # the weightiest first
 
@@ -50,6 +50,11 @@ class Retrain:
                 raise BadDeclaration(f"retrain_if: {name} is {value!r}; it is a whole number, {least} at least.")
 
 
+def kind_of(check: str) -> str:
+    """A check without its level: coverage_80 is coverage."""
+    return "coverage" if check.startswith("coverage_") else check
+
+
 @dataclass(frozen=True, slots=True)
 class Cause:
     """A check that fails and asks: which, of which asset, since which day, its sentence, and what it is worth in units."""
@@ -66,8 +71,8 @@ class Cause:
 
     @property
     def kind(self) -> str:
-        """The check without its level: coverage_80 is coverage."""
-        return self.check.split("_", maxsplit=1)[0]
+        """The check without its level."""
+        return kind_of(self.check)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from lightkeeper.home import Home
 from lightkeeper.lake.suspects import suspects
 from lightkeeper.lake.table import Lake
 from lightkeeper.orchestrate.learners import STEPS
-from lightkeeper.orchestrate.telling import link, short
+from lightkeeper.orchestrate.telling import address, link, short
 
 __all__ = ["failures_sensor"]
 
@@ -79,7 +79,7 @@ def _run_failed(instance: dg.DagsterInstance, run: dg.DagsterRun, asset: str, st
     return Alert(
         cause="failure", asset=asset, episode=run.run_id, role="it", symptom=short(f"A run failed in {step}"),
         since=datetime.now(UTC).date(), why=_why(instance, run), done="What was there before is there unchanged.",
-        to_do=f"Look at run {run.run_id[:8]} in Dagster's UI.", links=(f"{link(asset).split('/assets/')[0]}/runs/{run.run_id}",),
+        to_do=f"Look at run {run.run_id[:8]} in Dagster's UI.", links=(f"{address()}/runs/{run.run_id}",),
     )  # fmt: skip
 
 

@@ -136,7 +136,7 @@ def _note(lake: Lake, model: Model, state: State, said: Decision) -> None:
     if not held(lake, replace(said, action="held", by=_BY)):
         return
     if said.code == NOTHING_ASKS:
-        told_solved(lake, model)
+        told_solved(lake, model, state)
     else:
         tell(lake, model, state, said)
 

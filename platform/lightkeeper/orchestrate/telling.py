@@ -7,28 +7,33 @@ from datetime import date
 
 import polars as pl
 
-from lightkeeper.alerts.alert import Alert
+from lightkeeper.alerts.alert import LONGEST, Alert
 from lightkeeper.alerts.kept import raised, solved, standing
 from lightkeeper.lake.table import Lake
 from lightkeeper.models.decisions import decisions
-from lightkeeper.models.episodes import Cause, State
+from lightkeeper.models.episodes import ASKING, Cause, State, kind_of
 from lightkeeper.models.model import Model
 from lightkeeper.values import Decision, version_name
 
-__all__ = ["link", "short", "tell", "told_solved"]
+__all__ = ["address", "link", "short", "tell", "told_solved"]
 
-_LONGEST = 79  # characters of a symptom
 _QUIET = ("age",)  # an old model is tried anew without a word
+_OURS = (*(kind for kind in ASKING if kind not in _QUIET), "bad_data", "breaker")  # kinds of cause that are told and solved here
 
 
-def link(asset: str) -> str:
-    """Where Dagster's UI shows an asset's checks; its address is LIGHTKEEPER_ADDRESS."""
-    return f"{os.environ.get('LIGHTKEEPER_ADDRESS', 'http://127.0.0.1:3000')}/assets/{asset}?view=checks"
+def address() -> str:
+    """Where Dagster's UI is: LIGHTKEEPER_ADDRESS."""
+    return os.environ.get("LIGHTKEEPER_ADDRESS", "http://127.0.0.1:3000")
+
+
+def link(table: str) -> str:
+    """Where Dagster's UI shows the checks of a table's asset."""
+    return f"{address()}/assets/{table.replace('__', '/')}?view=checks"
 
 
 def short(text: str) -> str:
     """The text, cut to what a symptom may have."""
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3].rstrip()}..."
+    return text if len(text) < LONGEST else f"{text[: LONGEST - 4].rstrip()}..."
 
 
 def tell(lake: Lake, model: Model, state: State, said: Decision) -> None:
@@ -42,14 +47,12 @@ def tell(lake: Lake, model: Model, state: State, said: Decision) -> None:
         raised(lake, _of_cause(model, state, cause, said))
 
 
-def told_solved(lake: Lake, model: Model) -> None:
-    """Nothing asks any more: what was told of the model is solved."""
-    open_ = standing(lake)
-    if open_.is_empty():
-        return
+def told_solved(lake: Lake, model: Model, state: State) -> None:
+    """Nothing asks any more: what was told of the model's retraining is solved; an open breaker is not, while it is open."""
     mine = (model.name, model.table, model.outcome_table)
-    for row in open_.iter_rows(named=True):
-        if row["asset"] in mine and row["state"] != "solved":
+    still = {"breaker"} if state.machine.breaker != "closed" else set()
+    for row in standing(lake).filter(pl.col("asset").is_in(mine), pl.col("state") != "solved").iter_rows(named=True):
+        if kind_of(row["cause"]) in _OURS and row["cause"] not in still:
             solved(lake, row["cause"], row["asset"], "Nothing asks for a retraining any more.", row["episode"])
 
 

@@ -17,7 +17,7 @@ from lightkeeper.lake.table import Lake
 from lightkeeper.lake.verdicts import states
 from lightkeeper.models.attempts import machines
 from lightkeeper.models.decisions import decisions, standing
-from lightkeeper.models.episodes import Cause, Event, State
+from lightkeeper.models.episodes import Cause, Event, State, kind_of
 from lightkeeper.models.model import Model
 
 __all__ = ["Learner", "situations"]
@@ -82,7 +82,7 @@ def _causes(model: Model, rows: _Rows, moved: datetime | None) -> list[Cause]:
     """The checks that fail and may ask: of the outcomes of who serves now, and drift of what the model learns from."""
     used = {*model.features, model.target}
     mine = [row for row in rows.get(model.outcome_table, []) if moved is None or row["known_at"] >= moved]
-    asking = [row for row in mine if row["check"].split("_")[0] in ("accuracy", "coverage", "age")]
+    asking = [row for row in mine if kind_of(row["check"]) in ("accuracy", "coverage", "age")]
     drifted = [row for row in rows.get(model.table, []) if row["check"] == "drift" and used & set(row["columns"])]
     bad = (row for row in (*asking, *drifted) if row["state"] in _BAD)
     return [Cause(row["check"], row["asset"], row["since"], row["why"], _worth(row)) for row in bad]
