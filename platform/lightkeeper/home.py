@@ -79,6 +79,11 @@ class Home:
         return self.root / "dagster"
 
     @property
+    def none_yet(self) -> str:
+        """What to say where no home was made yet."""
+        return f"There is no home in {self.root} yet. Make one: lightkeeper build"
+
+    @property
     def exists(self) -> bool:
         """Whether a home was made here: the record is written last, so a half-made home does not exist."""
         return (self.root / _RECORD).is_file()

@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime
 from lightkeeper.errors import BadName
 
 __all__ = [
+    "BAD",
     "WORST_FIRST",
     "Decision",
     "Input",
@@ -24,6 +25,7 @@ __all__ = [
 ]
 
 WORST_FIRST = ("failed", "drifted", "unknown", "learning", "passed")  # the states of a verdict
+BAD = WORST_FIRST[:2]  # those that somebody should look at
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}")
 
@@ -151,7 +153,7 @@ class Verdict:
     @property
     def bad(self) -> bool:
         """Whether somebody should look."""
-        return self.state in {"failed", "drifted"}
+        return self.state in BAD
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from lightkeeper.cli.project import Project
 from lightkeeper.cli.promotion import who
 from lightkeeper.cli.show import Column, dim, grid, moment, print_json, print_text, records, text, width
 from lightkeeper.errors import Refused
+from lightkeeper.values import BAD
 
 if TYPE_CHECKING:
     from polars import DataFrame
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["accept", "history", "register", "run"]
 
-_BAD = ("failed", "drifted")
 _COLOURS = {"failed": "bold red", "drifted": "bold yellow", "learning": "cyan", "unknown": "magenta", "passed": "green"}
 _WIDEST = 10_000  # characters of a line where there is no terminal
 _COSTS = ("run_time", "peak_memory", "rows_per_second")
@@ -71,7 +71,7 @@ def run(
         print_json({"run_id": found, "states": records(held), "verdicts": records(rows)})
     else:
         print_text(*(_explained(rows) if explain else _told(held)))
-    if held["state"].is_in(_BAD).any():
+    if held["state"].is_in(BAD).any():
         raise typer.Exit(1)
 
 
@@ -114,7 +114,7 @@ def history(
     if not there:
         raise Refused(f"Nothing was checked in {lake.root} yet. Look now: lightkeeper check run")
     wanted = _meant(lake, name, there)
-    asked = pl.col("state").is_in(_BAD) if bad else ~pl.col("check").is_in(_COSTS)
+    asked = pl.col("state").is_in(BAD) if bad else ~pl.col("check").is_in(_COSTS)
     rows = verdicts(lake).rows(pl.col("asset").is_in(sorted(wanted)) & asked).reverse()
     rows = rows.group_by("asset", "check", maintain_order=True).head(limit).sort("known_at", descending=True, maintain_order=True)
     if as_json:
@@ -144,7 +144,7 @@ def _meant(lake: Lake, name: str | None, there: set[str]) -> set[str]:
 def _told(held: DataFrame) -> Sequence[RenderableType]:
     """The states, bad ones first with their sentences; how many passed."""
     rows = list(held.iter_rows(named=True))
-    bad = [row for row in rows if row["state"] in _BAD]
+    bad = [row for row in rows if row["state"] in BAD]
     young = [row for row in rows if row["state"] in {"learning", "unknown"}]
     parts: list[RenderableType] = []
     for row in bad:

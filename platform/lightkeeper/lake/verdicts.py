@@ -20,7 +20,7 @@ from lightkeeper.lake.ledger import Ledger
 from lightkeeper.lake.table import Lake
 from lightkeeper.measure.profile import PROFILE
 from lightkeeper.measure.quiet import QUIET
-from lightkeeper.values import WORST_FIRST, TableVersion, Verdict
+from lightkeeper.values import BAD, WORST_FIRST, TableVersion, Verdict
 
 __all__ = [
     "PROFILED",
@@ -62,8 +62,6 @@ REFERENCE: dict[str, pl.DataType] = {
     "segment": pl.String(), **PROFILE, **{name: dtype for name, dtype in QUIET.items() if name not in {"column", "rows"}},
     "usual_rows": pl.Float64(), "member": pl.String(), "members": pl.List(pl.String()), "usual": pl.List(pl.Float64()),
 }  # fmt: skip
-
-_BAD = ("failed", "drifted")
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +156,7 @@ def _state(judged: Judged, check: str, before: Mapping[str, Any] | None, now: ob
     mine = [one for one in judged.verdicts if one.check == check]
     worst = min(mine, key=lambda one: (WORST_FIRST.index(one.state), mine.index(one)))
     same = before is not None and before["state"] == worst.state
-    again = before is not None and before["state"] in _BAD and worst.bad
+    again = before is not None and before["state"] in BAD and worst.bad
     another = before is None or before["day"] is None or before["day"] != judged.day
     failing = (before["failing"] if before is not None and again else 0) + (1 if worst.bad and (another or not again) else 0)
     columns = dict.fromkeys(str(one.column) for one in mine if one.state == worst.state and one.column)

@@ -9,7 +9,7 @@ can be gained before `judged_days` + `fresh_days` days of it have matured: an at
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import date, timedelta
 
 from lightkeeper.models.episodes import ASKING, Attempt, Cause, State
@@ -166,5 +166,5 @@ def _said(state: State, action: str, code: str, why: str, cause: Cause | None = 
     )  # fmt: skip
 
 
-def _count(attempts: Sequence[Attempt] | Iterable[Attempt], episode: str | None) -> int:
+def _count(attempts: Iterable[Attempt], episode: str | None) -> int:
     return max((one.number for one in attempts if one.episode == episode), default=0)

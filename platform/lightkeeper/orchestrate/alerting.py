@@ -39,7 +39,7 @@ def alerts_sensor(open_lake: Callable[[], Lake], home: Home) -> dg.SensorDefinit
     )
     def alerts(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         if not home.exists:
-            return dg.SkipReason(f"There is no home in {home.root} yet. Make one: lightkeeper build")
+            return dg.SkipReason(home.none_yet)
         lake = open_lake()
         seen = kept.version(lake)
         named_now = [name for role in ROLES for name in named(targets(role, os.environ))]

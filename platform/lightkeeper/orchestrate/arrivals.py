@@ -51,7 +51,7 @@ def arrivals_sensor(
     )
     def arrivals(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         if not home.exists:
-            return dg.SkipReason(f"There is no home in {home.root} yet. Make one: lightkeeper build")
+            return dg.SkipReason(home.none_yet)
         if home.landing_is_busy():
             return dg.SkipReason("A command is landing files into this home.")
         lake, remembered = open_lake(), _load(context.cursor)

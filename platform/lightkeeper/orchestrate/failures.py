@@ -6,7 +6,7 @@ It asks for no run: what failed is tried again by whoever asked for it.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
@@ -17,6 +17,7 @@ from lightkeeper.alerts.kept import raised, solved, standing
 from lightkeeper.home import Home
 from lightkeeper.lake.suspects import suspects
 from lightkeeper.lake.table import Lake
+from lightkeeper.orchestrate.io_manager import table_name
 from lightkeeper.orchestrate.learners import STEPS
 from lightkeeper.orchestrate.telling import address, link, short
 
@@ -44,41 +45,47 @@ def failures_sensor(home: Home, open_lake: Callable[[], Lake]) -> dg.SensorDefin
     )
     def failures(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         if not home.exists:
-            return dg.SkipReason(f"There is no home in {home.root} yet. Make one: lightkeeper build")
+            return dg.SkipReason(home.none_yet)
         lake = open_lake()
         before = json.loads(context.cursor or "{}")
         since = datetime.fromisoformat(before["since"]) if before else datetime.now(UTC) - _LOOKS_BACK
         records = context.instance.get_run_records(
             dg.RunsFilter(statuses=_FINISHED, updated_after=since), limit=_AT_ONCE, order_by="update_timestamp", ascending=True
         )
-        told = [_of_run(context.instance, lake, record.dagster_run) for record in records]
+        told = _of_runs(context.instance, lake, [record.dagster_run for record in records])
         days, doubted = _of_days(lake, before.get("suspect"))
         last = max((record.update_timestamp for record in records), default=since)
         at = (last if last.tzinfo else last.replace(tzinfo=UTC)).isoformat()
         cursor = json.dumps({"since": at, "suspect": doubted})
-        said = " ".join(one for one in (*told, *days) if one) or "Nothing failed."
+        said = " ".join((*told, *days)) or "Nothing failed."
         return dg.SensorResult(skip_reason=said, cursor=cursor)
 
     return failures
 
 
-def _of_run(instance: dg.DagsterInstance, lake: Lake, run: dg.DagsterRun) -> str:
-    """Tell of a run that failed; a run that succeeded solves what was told of its assets."""
-    if run.is_success:
-        steps = {table for one in instance.get_run_step_stats(run.run_id) for table in STEPS.get(one.step_key, ())}
-        _solve(lake, steps | {key.to_user_string() for key in run.asset_selection or ()})
-        return ""
-    failed = [one.step_key for one in instance.get_run_step_stats(run.run_id) if one.status and one.status.value == "FAILURE"]
-    step = failed[0] if failed else run.job_name
-    asset = STEPS.get(step, (step,))[0]
-    made = raised(lake, _run_failed(instance, run, asset, step))
-    return f"Run {run.run_id[:8]} failed in {step}." if made else ""
+def _of_runs(instance: dg.DagsterInstance, lake: Lake, runs: Sequence[dg.DagsterRun]) -> list[str]:
+    """Tell of runs that failed, oldest first; what the last run of an asset says of it holds. What was told."""
+    told, well = [], set[str]()
+    for run in runs:
+        steps = instance.get_run_step_stats(run.run_id)
+        if run.is_success:
+            well |= {table for one in steps for table in STEPS.get(one.step_key, ())}
+            well |= {table_name(key) for key in run.asset_selection or ()}
+            continue
+        step = next((one.step_key for one in steps if one.status and one.status.value == "FAILURE"), run.job_name)
+        asset = STEPS.get(step, (step,))[0]
+        well.discard(asset)
+        if raised(lake, _run_failed(instance, lake, run, asset, step)):
+            told.append(f"Run {run.run_id[:8]} failed in {step}.")
+    if well:
+        _solve(lake, well)
+    return told
 
 
-def _run_failed(instance: dg.DagsterInstance, run: dg.DagsterRun, asset: str, step: str) -> Alert:
+def _run_failed(instance: dg.DagsterInstance, lake: Lake, run: dg.DagsterRun, asset: str, step: str) -> Alert:
     return Alert(
         cause="failure", asset=asset, episode=run.run_id, role="it", symptom=short(f"A run failed in {step}"),
-        since=datetime.now(UTC).date(), why=_why(instance, run), done="What was there before is there unchanged.",
+        since=lake.clock().date(), why=_why(instance, run), done="What was there before is there unchanged.",
         to_do=f"Look at run {run.run_id[:8]} in Dagster's UI.", links=(f"{address()}/runs/{run.run_id}",),
     )  # fmt: skip
 

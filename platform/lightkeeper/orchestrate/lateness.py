@@ -18,6 +18,7 @@ from lightkeeper.alerts.kept import raised, solved, standing
 from lightkeeper.home import Home
 from lightkeeper.lake.table import Lake
 from lightkeeper.lake.verdicts import states
+from lightkeeper.orchestrate.io_manager import table_name
 from lightkeeper.orchestrate.telling import link, short
 
 __all__ = ["freshness_sensor"]
@@ -43,10 +44,10 @@ def freshness_sensor(home: Home, open_lake: Callable[[], Lake]) -> dg.SensorDefi
     )
     def freshness(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         if not home.exists or context.repository_def is None:
-            return dg.SkipReason(f"There is no home in {home.root} yet. Make one: lightkeeper build")
+            return dg.SkipReason(home.none_yet)
         lake, graph = open_lake(), context.repository_def.asset_graph
         rows = states(lake).rows(pl.col("check") == _CHECK).to_dicts()
-        known = {key.to_user_string().replace("/", "__"): key for key in graph.materializable_asset_keys}
+        known = {table_name(key): key for key in graph.materializable_asset_keys}
         late = [row for row in rows if row["state"] == "failed" and row["asset"] in known]
         requests = [_look(row, known[row["asset"]]) for row in rows if row["asset"] in known and overdue(row, lake.clock())]
         before = json.loads(context.cursor or "null")  # the latenesses that were told; null: not known
@@ -56,7 +57,7 @@ def freshness_sensor(home: Home, open_lake: Callable[[], Lake]) -> dg.SensorDefi
             if upstream:
                 requests.append(_ask(row, upstream))
             if before is None or before.get(row["asset"]) != now[row["asset"]]:
-                raised(lake, _alert(row, [key.to_user_string() for key in upstream]))
+                raised(lake, _alert(row, [table_name(key) for key in upstream]))
         if before is None or set(before) - set(now):
             _recovered(lake, set(now))
         cursor = json.dumps(now)
@@ -112,9 +113,6 @@ def _alert(row: _Row, asked: list[str]) -> Alert:
 
 def _recovered(lake: Lake, late: set[str]) -> None:
     """The tables that were told to be late and are not any more."""
-    open_ = standing(lake)
-    if open_.is_empty():
-        return
-    mine = open_.filter(pl.col("cause") == _CHECK, pl.col("state") != "solved")
-    for asset in set(mine["asset"]) - late:
+    open_ = standing(lake).filter(pl.col("cause") == _CHECK, pl.col("state") != "solved")
+    for asset in set(open_["asset"]) - late:
         solved(lake, _CHECK, asset, f"{asset} is as new as it should be.")

@@ -21,6 +21,7 @@ from lightkeeper.models.decisions import decisions
 from lightkeeper.orchestrate.running import checked, landed, materialize, others, refreshed
 from lightkeeper.orchestrate.scenario import ScenarioDay, Script
 from lightkeeper.orchestrate.sensing import Senses
+from lightkeeper.values import BAD
 
 __all__ = ["Ledgers", "Moment", "arrive", "begin", "clock", "order", "play", "settle"]
 
@@ -126,7 +127,7 @@ class Ledgers:
 
     def noticed(self, runs: Iterable[str | None]) -> pl.DataFrame:
         """The bad verdicts of some runs."""
-        bad = pl.col("state").is_in(["failed", "drifted"])
+        bad = pl.col("state").is_in(BAD)
         mine = pl.col("run_id").is_in([run for run in runs if run])
         return verdicts(self.lake).rows(mine & bad).select(_SEEN)
 

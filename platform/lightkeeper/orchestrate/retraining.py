@@ -51,7 +51,7 @@ def retraining_sensor(models: Sequence[Model], home: Home, open_lake: Callable[[
     )
     def retraining(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         if not home.exists:
-            return dg.SkipReason(f"There is no home in {home.root} yet. Make one: lightkeeper build")
+            return dg.SkipReason(home.none_yet)
         lake = open_lake()
         found = situations(lake, [known(one).learner for one in models])
         requests, said = [], []
@@ -160,10 +160,9 @@ def outcomes_sensor(models: Sequence[Model], home: Home, open_lake: Callable[[],
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="After a promotion: rolls back where the former champion would have been better, beyond noise.",
     )
-    def outcomes(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-        _ = context
+    def outcomes() -> dg.SensorResult | dg.SkipReason:
         if not home.exists:
-            return dg.SkipReason(f"There is no home in {home.root} yet. Make one: lightkeeper build")
+            return dg.SkipReason(home.none_yet)
         lake = open_lake()
         worse = states(lake).rows((pl.col("check") == CHECK) & (pl.col("state") == "failed"))
         rows = {row["asset"]: row for row in worse.iter_rows(named=True)}

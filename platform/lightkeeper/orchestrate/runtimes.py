@@ -31,10 +31,11 @@ _TWICE = 2
 
 @dataclass(frozen=True, slots=True)
 class Slow:
-    """A step that has run longer than its limit: of which run, which asset, for how many seconds, the limit in seconds."""
+    """A step that runs longer than its limit: of which run and asset, since when (seconds since the epoch), for how long."""
 
     run_id: str
     asset: str
+    since: float
     seconds: float
     limit: float
 
@@ -63,7 +64,7 @@ def slow(run_id: str, started: Mapping[str, float], limits: Mapping[str, float],
         known = [(asset, limits[asset]) for asset in STEPS.get(step, (step,)) if asset in limits]
         asset, limit = min(known, key=lambda one: one[1], default=("", 0.0))
         if known and now - at > limit:
-            found.append(Slow(run_id, asset, now - at, limit))
+            found.append(Slow(run_id, asset, at, now - at, limit))
     return found
 
 
@@ -84,7 +85,7 @@ def runtimes_sensor(home: Home, open_lake: Callable[[], Lake], wall: Callable[[]
     )
     def runtimes(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         if not home.exists:
-            return dg.SkipReason(f"There is no home in {home.root} yet. Make one: lightkeeper build")
+            return dg.SkipReason(home.none_yet)
         runs = context.instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED]), limit=_RUNS)
         if not runs:
             return dg.SkipReason("No run is under way.")
@@ -128,7 +129,7 @@ def _alert(one: Slow) -> Alert:
     return Alert(
         cause=cause, asset=one.asset, episode=one.run_id, role="it",
         symptom=short(f"{one.asset} runs {times:.1f} x as long as its limit"),
-        since=datetime.fromtimestamp(time.time() - one.seconds, UTC),
+        since=datetime.fromtimestamp(one.since, UTC),
         why=f"It has run for {one.seconds:,.0f} s; its limit, learnt from runs before it or declared, is {one.limit:,.0f} s.",
         done=done, to_do=f"lightkeeper check history {one.asset}", links=(link(one.asset),),
     )  # fmt: skip

@@ -19,10 +19,10 @@ from lightkeeper.models.attempts import machines
 from lightkeeper.models.decisions import decisions, standing
 from lightkeeper.models.episodes import Cause, Event, State, kind_of
 from lightkeeper.models.model import Model
+from lightkeeper.values import BAD
 
 __all__ = ["Learner", "situations"]
 
-_BAD = ("failed", "drifted")
 _OF_VALUES = ("contract", "volume", "nulls", "categories", "range", "duplicates")
 
 
@@ -84,7 +84,7 @@ def _causes(model: Model, rows: _Rows, moved: datetime | None) -> list[Cause]:
     mine = [row for row in rows.get(model.outcome_table, []) if moved is None or row["known_at"] >= moved]
     asking = [row for row in mine if kind_of(row["check"]) in ("accuracy", "coverage", "age")]
     drifted = [row for row in rows.get(model.table, []) if row["check"] == "drift" and used & set(row["columns"])]
-    bad = (row for row in (*asking, *drifted) if row["state"] in _BAD)
+    bad = (row for row in (*asking, *drifted) if row["state"] in BAD)
     return [Cause(row["check"], row["asset"], row["since"], row["why"], _worth(row)) for row in bad]
 
 
