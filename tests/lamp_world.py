@@ -14,7 +14,6 @@ import polars as pl
 import lightkeeper as lk
 from lightkeeper.home import HomeRecord
 from lightkeeper.lake.table import Lake
-from lightkeeper.models.decisions import decisions
 from lightkeeper.orchestrate.running import DAGSTER_YAML, materialize, others
 from lightkeeper.orchestrate.sensing import SENSED, Sensed, Senses
 from tests.lightkeeper.lamps import AHEAD, FIRST, LAMPS, table
@@ -125,25 +124,18 @@ class World:
         return lk.project(self.root, assets=[features], models=[self.model], home=self.home)
 
     def pass_days(self, days: int = 1) -> list[Sensed]:
-        """Days pass and their outcomes are known; what the sensors then asked for."""
+        """Days pass, their outcomes are known, everything is made and looked at; what the sensors then asked for."""
+        self.made(days)
+        return list(self.senses.settle())
+
+    def made(self, days: int = 1) -> None:
+        """The same, before a sensor ticks."""
+        self.turn(days)
+        names = ("lamp_features", self.model.forecast_table, self.model.outcome_table)
+        materialize(self.defs, self.instance, [dg.AssetKey(name) for name in names])
+
+    def turn(self, days: int = 1) -> None:
+        """The clock alone moves on."""
         self.known += days
         with self.home.landing_lock():
             self.home.move_clock(self.morning())
-        return self.look()
-
-    def look(self) -> list[Sensed]:
-        """The features are made, forecasts and outcomes follow, checks look, sensors tick."""
-        model = self.model
-        names = ("lamp_features", model.forecast_table, model.outcome_table)
-        materialize(self.defs, self.instance, [dg.AssetKey(name) for name in names])
-        return list(self.senses.settle())
-
-    def until(self, action: str, within: int = 60) -> pl.DataFrame:
-        """Days pass one by one until the ledger has a further row with that action; the rows since then."""
-        before = decisions(self.lake).height
-        for _ in range(within):
-            self.pass_days()
-            rows = decisions(self.lake).slice(before)
-            if action in rows["action"].to_list():
-                return rows
-        raise AssertionError(f"Within {within} days nothing was {action}: {decisions(self.lake).slice(before)['why'].to_list()}")

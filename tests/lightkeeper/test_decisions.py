@@ -16,23 +16,14 @@ from lightkeeper.lake.table import Lake
 from lightkeeper.models import champions
 from lightkeeper.models.decisions import champion, decided, decisions, gates, promoted, reigns, rolled_back, standing
 from lightkeeper.values import Decision
+from tests.clock import Clock
 
 MARCH = datetime(2026, 3, 1, tzinfo=UTC)
 
 
-class Clock:
-    """A clock that a test turns, also back."""
-
-    def __init__(self) -> None:
-        self.now = MARCH
-
-    def __call__(self) -> datetime:
-        return self.now
-
-
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(MARCH)
 
 
 @pytest.fixture
@@ -165,7 +156,7 @@ class Ledger(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         self.folder = tempfile.TemporaryDirectory()
-        self.clock = Clock()
+        self.clock = Clock(MARCH)
         self.lake = Lake(self.folder.name, clock=self.clock)
         self.serves: dict[str, list[int]] = {"lamps": [0], "bowls": [0]}
 

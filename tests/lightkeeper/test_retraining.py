@@ -19,6 +19,7 @@ from lightkeeper.models.decisions import decided, decisions, promoted, rolled_ba
 from lightkeeper.models.episodes import Attempt, Cause, Event, Machine, Retrain, State
 from lightkeeper.models.retraining import decide, earliest
 from lightkeeper.values import Decision
+from tests.clock import Clock
 
 BREAK = date(2026, 3, 2)
 ACCURACY = Cause("accuracy", "lamps_outcome", BREAK, "The loss is 2.1 x the backtest's.", "about 3.20 pieces a row")
@@ -174,17 +175,9 @@ def test_a_rule_that_cannot_be_is_refused(wrong: dict[str, object]) -> None:
 # -- the ledger -------------------------------------------------------------------------------------------------
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = at(BREAK)
-
-    def __call__(self) -> datetime:
-        return self.now
-
-
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(at(BREAK))
 
 
 @pytest.fixture
@@ -309,7 +302,7 @@ class Retrainings(RuleBasedStateMachine):
     @initialize()
     def start(self) -> None:
         self.folder = tempfile.TemporaryDirectory()
-        self.clock = Clock()
+        self.clock = Clock(at(BREAK))
         self.lake = Lake(Path(self.folder.name), clock=self.clock)
         self.day, self.failing, self.bad, self.runs, self.useless = 0, False, False, 0, 0
         self.begun: list[tuple[str | None, int | None]] = []

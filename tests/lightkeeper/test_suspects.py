@@ -34,7 +34,10 @@ def test_a_day_of_which_a_large_share_is_broken_is_suspect(lake: Lake, check: st
     assert suspects(lake).select("asset", "day", "check").rows() == [("sales", DAY, check)]
 
 
-@pytest.mark.parametrize(("share", "check", "state"), [(GROSS - 0.01, "range", "failed"), (1.0, "volume", "failed"), (1.0, "drift", "drifted"), (0.5, "range", "passed")])  # fmt: skip  # noqa: E501
+@pytest.mark.parametrize(
+    ("share", "check", "state"),
+    [(GROSS - 0.01, "range", "failed"), (1.0, "volume", "failed"), (1.0, "drift", "drifted"), (0.5, "range", "passed")],
+)
 def test_what_a_change_of_the_world_may_show_makes_no_day_suspect(lake: Lake, share: float, check: str, state: str) -> None:
     follow(lake, [judged(share, check=check, state=state)])
     assert days(lake) == []

@@ -11,24 +11,15 @@ import pytest
 from lightkeeper.errors import Conflict, SchemaChanged
 from lightkeeper.lake.table import Lake
 from lightkeeper.values import LandedFile, Stamp, TableVersion
+from tests.clock import Clock
 
 MONDAY = date(2026, 3, 2)
 WEEK = [MONDAY + timedelta(n) for n in range(7)]
 
 
-class Clock:
-    """A clock that a story turns."""
-
-    def __init__(self) -> None:
-        self.now = datetime(2026, 3, 9, tzinfo=UTC)
-
-    def __call__(self) -> datetime:
-        return self.now
-
-
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(datetime(2026, 3, 9, tzinfo=UTC))
 
 
 @pytest.fixture

@@ -192,9 +192,7 @@ def test_a_verdict_on_a_champion_that_serves_no_more_takes_nothing_back(world: C
     lamps.pass_days(1)
     bad = Verdict("former", "failed", "Over the 14 days since lamps:v2 replaced lamps:naive, it was worse.")
     record(lamps.lake, [Judged(lamps.lake.version("lamps_outcome"), lamps.breaks, verdicts=(bad,))])
-    lamps.known += 1
-    with lamps.home.landing_lock():
-        lamps.home.move_clock(lamps.morning())
+    lamps.turn()
     by_hand(lamps.lake, "lamps", 1, "user ada", "this one")
     assert list(lamps.senses.settle()) == []
     assert champion(lamps.lake, "lamps").version == 1
@@ -210,11 +208,7 @@ def worse(lamps: World) -> None:
 
 def test_a_run_that_died_before_its_first_step_is_noted_and_the_next_attempt_follows(world: Callable[..., World]) -> None:
     lamps = world(nothing, AGED)
-    lamps.known += 16
-    with lamps.home.landing_lock():
-        lamps.home.move_clock(lamps.morning())
-    names = ("lamp_features", "lamps_forecast", "lamps_outcome")
-    materialize(lamps.defs, lamps.instance, [dg.AssetKey(name) for name in names])
+    lamps.made(16)
     request = asked(lamps)
     job = lamps.defs.resolve_implicit_global_asset_job_def()
     run = lamps.instance.create_run_for_job(job, tags=request.tags)
@@ -226,11 +220,7 @@ def test_a_run_that_died_before_its_first_step_is_noted_and_the_next_attempt_fol
 
 def test_a_run_that_waits_to_start_is_not_asked_for_again(world: Callable[..., World]) -> None:
     lamps = world(nothing, AGED)
-    lamps.known += 16
-    with lamps.home.landing_lock():
-        lamps.home.move_clock(lamps.morning())
-    names = ("lamp_features", "lamps_forecast", "lamps_outcome")
-    materialize(lamps.defs, lamps.instance, [dg.AssetKey(name) for name in names])
+    lamps.made(16)
     request = asked(lamps)
     lamps.instance.create_run_for_job(lamps.defs.resolve_implicit_global_asset_job_def(), tags=request.tags)
     assert list(lamps.senses.settle()) == []
@@ -293,11 +283,7 @@ def test_forecasts_that_miss_while_no_feature_moved_are_called_a_concept(world: 
 
 def test_a_version_that_nobody_looked_at_is_looked_at_by_the_run_before_it_trains(world: Callable[..., World]) -> None:
     lamps = world(nothing, AGED)
-    lamps.known += 16
-    with lamps.home.landing_lock():
-        lamps.home.move_clock(lamps.morning())
-    names = ("lamp_features", "lamps_forecast", "lamps_outcome")
-    materialize(lamps.defs, lamps.instance, [dg.AssetKey(name) for name in names])
+    lamps.made(16)
     request = asked(lamps)
     last = lamps.breaks.replace(day=lamps.breaks.day + 15)
     broken = pl.when(pl.col("day") == last).then(pl.col("price") * 1000).otherwise(pl.col("price")).alias("price")
@@ -316,9 +302,7 @@ def test_a_failing_check_of_a_champion_that_serves_no_more_asks_for_nothing(worl
     record(lamps.lake, [Judged(lamps.lake.version("lamps_outcome"), lamps.breaks, verdicts=(bad,))])
     learner = known(lamps.model).learner
     assert [one.check for one in situations(lamps.lake, [learner])["lamps"].causes] == ["accuracy"]
-    lamps.known += 1
-    with lamps.home.landing_lock():
-        lamps.home.move_clock(lamps.morning())
+    lamps.turn()
     by_hand(lamps.lake, "lamps", 1, "user ada", "this one")
     assert situations(lamps.lake, [learner])["lamps"].causes == ()
 

@@ -45,12 +45,15 @@ def _now(rows: pl.DataFrame) -> pl.DataFrame:
     return last.filter(pl.col("event") == "suspect").drop("event", "by").sort("asset", "day", "check")
 
 
-def follow(lake: Lake, judged: Sequence[Judged]) -> None:
-    """Note the days that verdicts make suspect, and those that they clear: a corrected file landed, and the same check passes."""
+def follow(lake: Lake, judged: Sequence[Judged]) -> bool:
+    """Note the days that verdicts make suspect, and those that they clear: a corrected file landed, and the same check passes.
+
+    Whether any day was ever suspect: else there is nothing to look at.
+    """
     ledger = _ledger(lake)
     found = list(_marks(judged))
     if not any(mark for *_, mark in found) and ledger.rows().is_empty():
-        return
+        return False
 
     def rule(rows: pl.DataFrame) -> Iterator[Mapping[str, object]]:
         there = set(_now(rows).select("asset", "day", "check").iter_rows())
@@ -63,14 +66,14 @@ def follow(lake: Lake, judged: Sequence[Judged]) -> None:
                 yield {"asset": one.asset, "day": one.day, "check": check, "known_at": lake.clock(), **said}
 
     ledger.decide(rule)
+    return True
 
 
 def lasting(lake: Lake, asset: str) -> None:
     """Clear the days of values that fail since days: what lasts is no broken file, it is how the world is now."""
     mine = (pl.col("asset") == asset) & pl.col("check").is_in(_MAY_LAST) & (pl.col("failing") >= LASTS)
     since = {row["check"]: row["since"] for row in states(lake).rows(mine).iter_rows(named=True)}
-    there = suspects(lake).filter(pl.col("asset") == asset)
-    if not since or there.is_empty():
+    if not since:
         return
 
     def rule(rows: pl.DataFrame) -> Iterator[Mapping[str, object]]:

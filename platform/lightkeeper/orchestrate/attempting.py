@@ -5,7 +5,7 @@ A run carries names alone, as tags; what holds is read anew when it starts. The 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import dagster as dg
@@ -24,6 +24,7 @@ from lightkeeper.orchestrate.checks import look
 from lightkeeper.orchestrate.io_manager import LakeIOManager
 from lightkeeper.orchestrate.learners import Known, known
 from lightkeeper.values import Decision, ModelVersion, TableVersion, version_name
+from lightkeeper.watch import runs
 from lightkeeper.watch.situation import situations
 
 __all__ = ["ATTEMPT", "CAUSE", "EPISODE", "MODEL", "PINS", "ROLLBACK", "Asked", "begin", "close", "take_back"]
@@ -58,8 +59,8 @@ def begin(context: dg.AssetExecutionContext, manager: LakeIOManager, model: Mode
     """Check the data, decide again, and note that the attempt begins; None, or why this run does not train."""
     found, lake, run_id = known(model), manager.lake, context.run.run_id
     pins = _pinned(context, manager, found)
-    for version in pins:
-        if version.table in found.plans and _unlooked(lake, version):
+    for version in _unlooked(lake, pins):
+        if version.table in found.plans:
             look(found.plans[version.table], lake, version, run_id)
     said = decide(situations(lake, [found.learner])[model.name])
     stood = tuple(str(one) for one in pins)
@@ -80,10 +81,11 @@ def _pinned(context: dg.AssetExecutionContext, manager: LakeIOManager, found: Kn
     return [TableVersion(table, number) for table, number in at if number >= 0]
 
 
-def _unlooked(lake: Lake, version: TableVersion) -> bool:
-    """Whether no check has looked at a version yet, nor at a later one."""
-    seen = states(lake).rows((pl.col("asset") == version.table) & ~pl.col("check").is_in(["run_time", "peak_memory"]))
-    return seen.is_empty() or int(str(seen["version"].max())) < version.version
+def _unlooked(lake: Lake, pins: Sequence[TableVersion]) -> list[TableVersion]:
+    """The versions that no check has looked at yet, nor at a later one of their table."""
+    seen = states(lake).rows(~pl.col("check").is_in(runs.CHECKS)).group_by("asset").agg(pl.col("version").max())
+    newest = dict(seen.iter_rows())
+    return [one for one in pins if newest.get(one.table, -1) < one.version]
 
 
 def close(lake: Lake, model: Model, run_id: str) -> None:

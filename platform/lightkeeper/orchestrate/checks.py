@@ -139,10 +139,9 @@ def checks_of(plan: Plan) -> dg.AssetChecksDefinition:
 
 def _keep(plan: Plan, lake: Lake, found: Sequence[Judged]) -> None:
     """Suspect days first: a kill in between leaves no day that is passed and broken."""
-    if plan.raw:
-        follow(lake, found)
+    doubted = plan.raw and follow(lake, found)
     record(lake, found)
-    if plan.raw:
+    if doubted:
         lasting(lake, plan.table)
 
 
@@ -186,7 +185,7 @@ def _looked(plan: Plan, lake: Lake, version: TableVersion, run_id: str, log: Cal
     try:
         if plan.model is not None:
             seen = models.look(lake, plan.model, version, run_id)
-            return [models.age(lake, plan.model, version, run_id), seen.judged], series(seen.series)
+            return list(seen.judged), series(seen.series)
         return _of_days(plan, lake, version, run_id) if plan.watched is not None else ([], {})
     except Exception as error:  # noqa: BLE001 - a look that fails is told, whatever it fails by
         if not isinstance(error, LightkeeperError):

@@ -1,4 +1,4 @@
-"""Which tables each declared model stands on, and how they are looked at. Filled when definitions are loaded."""
+"""What the definitions loaded in this process declare: what models stand on, what steps make, how long they may take."""
 
 from __future__ import annotations
 
@@ -23,14 +23,13 @@ class Known:
     plans: Mapping[str, Plan]
 
 
-LEARNERS: dict[str, Known] = {}  # of the definitions that were loaded in this process, by the model's name
-STEPS: dict[str, tuple[str, ...]] = {}  # of the same, the tables that each step makes
-
-MAXIMA: dict[str, float] = {}  # of the same, the declared seconds of a table's run
+LEARNERS: dict[str, Known] = {}  # by the model's name
+STEPS: dict[str, tuple[str, ...]] = {}  # the tables that each step makes
+MAXIMA: dict[str, float] = {}  # the declared seconds of a table's run
 
 
 def know(models: Sequence[Model], assets: Iterable[dg.AssetsDefinition], plans: Sequence[Plan]) -> None:
-    """Note what the models stand on."""
+    """Note what is declared."""
     parents = {table_name(spec.key): [table_name(one.asset_key) for one in spec.deps] for asset in assets for spec in asset.specs}
     by_table = {one.table: one for one in plans}
     for one in plans:

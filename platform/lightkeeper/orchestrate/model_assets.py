@@ -31,14 +31,11 @@ from lightkeeper.orchestrate.recompute import assert_known_ahead
 from lightkeeper.orchestrate.shown import picture
 from lightkeeper.values import Decision, TableVersion, version_name
 
-__all__ = ["DECLARED", "model_assets"]
-
-DECLARED: dict[str, Model] = {}  # the models of the definitions that were loaded in this process, by name
+__all__ = ["model_assets"]
 
 
 def model_assets(model: Model) -> list[dg.AssetsDefinition]:
     """The three assets of one model that decide who serves."""
-    DECLARED[model.name] = model
     return [_model_asset(model), _judgement_asset(model), _champion_asset(model)]
 
 

@@ -23,8 +23,8 @@ from lightkeeper.orchestrate.forecast_assets import forecast_assets
 from lightkeeper.orchestrate.io_manager import LakeIOManager, table_name
 from lightkeeper.orchestrate.landing import Landing, LandingFolder, landing_assets
 from lightkeeper.orchestrate.lateness import freshness_sensor
-from lightkeeper.orchestrate.learners import know
-from lightkeeper.orchestrate.model_assets import DECLARED, model_assets
+from lightkeeper.orchestrate.learners import LEARNERS, know
+from lightkeeper.orchestrate.model_assets import model_assets
 from lightkeeper.orchestrate.recompute import assert_known_ahead
 from lightkeeper.orchestrate.retraining import outcomes_sensor, retraining_sensor
 from lightkeeper.orchestrate.runtimes import runtimes_sensor
@@ -84,7 +84,8 @@ def _check(models: Sequence[Model], tables: Sequence[dg.AssetsDefinition]) -> No
 def declared_models(defs: dg.Definitions) -> dict[str, Model]:
     """The models whose assets are in some definitions, by name."""
     made = {table_name(key) for key in defs.resolve_asset_graph().materializable_asset_keys}
-    return {name: model for name, model in sorted(DECLARED.items()) if model.model_table in made}
+    known = ((name, one.learner.model) for name, one in sorted(LEARNERS.items()))
+    return {name: model for name, model in known if model.model_table in made}
 
 
 def first_day(landing: Landing, home: Home) -> date:

@@ -21,17 +21,32 @@ from lightkeeper.models.outcomes import level_name
 from lightkeeper.values import TableVersion, Verdict
 from lightkeeper.watch.series import BAND, anomalous
 
-__all__ = ["Looked", "age", "checks_of_outcomes", "look"]
+__all__ = ["Looked", "checks_of_outcomes", "look"]
 
 _MATURED = 28  # days of outcomes that accuracy and coverage look at
 
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """The verdicts on the outcomes, and the series that were tested for anomalies, the oddest first."""
+    """The verdicts on the champion's age and on the outcomes, and the series that were tested for anomalies, the oddest first."""
 
-    judged: Judged
+    judged: tuple[Judged, ...]
     series: pl.DataFrame = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Champion:
+    """Who serves, what was decided of the model, and the table of its versions; None before the first."""
+
+    who: Server
+    rows: pl.DataFrame = field(repr=False)
+    versions: pl.LazyFrame | None = field(repr=False)
+
+    @classmethod
+    def of(cls, lake: Lake, model: Model) -> _Champion:
+        rows = decisions(lake, model.name)
+        versions = lake.read(model.model_table) if lake.exists(model.model_table) else None
+        return cls(server(model.name, versions, standing(rows, model.name)), rows, versions)
 
 
 def checks_of_outcomes(model: Model) -> tuple[str, ...]:
@@ -41,23 +56,28 @@ def checks_of_outcomes(model: Model) -> tuple[str, ...]:
     return ("accuracy", *(f"coverage_{level_name(one)}" for one in levels), *banded, shadow.CHECK)
 
 
-def age(lake: Lake, model: Model, version: TableVersion, run_id: str | None = None) -> Judged:
-    """How old is what the champion learnt, and how many matured days it has not learnt from; its day is the last matured one.
+def look(lake: Lake, model: Model, version: TableVersion, run_id: str | None = None) -> Looked:
+    """The champion's age, and accuracy, coverage and anomalies of what has matured, by the newest forecast of each day."""
+    champion, table = _Champion.of(lake, model), lake.read(model.table)
+    known = table.filter(pl.col(model.target).is_not_null()).collect()
+    found, series, last = _outcomes(lake, model, champion, version, known)
+    verdicts = (_age(lake, model, champion, known), (last, found))
+    return Looked(tuple(Judged(version, day, run_id=run_id, verdicts=tuple(each)) for day, each in verdicts), series)
+
+
+def _age(lake: Lake, model: Model, champion: _Champion, known: pl.DataFrame) -> tuple[date | None, list[Verdict]]:
+    """How old is what the champion learnt, and how many matured days it has not learnt from; the day is the last matured one.
 
     A champion that was judged beside a younger challenger and stayed counts from the last day of that judgement, and so does
     the naive forecast, which learns each day anew but may have found its better.
     """
-    who = _server(lake, model)
-    rows = decisions(lake, model.name)
-    last = lake.read(model.table).filter(pl.col(model.target).is_not_null()).select(pl.col(model.time).max()).collect().item()
-    confirmed = _confirmed(rows, who.number)
+    who, last = champion.who, cast("date | None", known[model.time].max())
+    confirmed = _confirmed(champion.rows, who.number)
     learnt = who.trained.last_day if who.trained is not None else confirmed
     if learnt is None or last is None:
         why = f"{who.name} serves, and nothing was judged beside it yet: it has no age."
-        found = [Verdict(check, "learning", why) for check in ("age", "unlearnt")]
-    else:
-        found = model_age(learnt, last, lake.clock(), model.max_age_days, confirmed)
-    return Judged(version, last, run_id=run_id, verdicts=tuple(found))
+        return last, [Verdict(check, "learning", why) for check in ("age", "unlearnt")]
+    return last, model_age(learnt, last, lake.clock(), model.max_age_days, confirmed)
 
 
 def _confirmed(rows: pl.DataFrame, champion: int) -> date | None:
@@ -68,37 +88,26 @@ def _confirmed(rows: pl.DataFrame, champion: int) -> date | None:
     )
 
 
-def look(lake: Lake, model: Model, version: TableVersion, run_id: str | None = None) -> Looked:
-    """Accuracy, coverage and anomalies of what has matured, by the newest forecast of each series and day."""
-    who = _server(lake, model)
-    table = lake.read(model.table)
+def _outcomes(
+    lake: Lake, model: Model, champion: _Champion, version: TableVersion, known: pl.DataFrame
+) -> tuple[list[Verdict], pl.DataFrame, date | None]:
+    """The verdicts on what has matured, the series that were tested, and the last day of the outcomes."""
+    who, table = champion.who, lake.read(model.table)
     outcomes = lake.read(version.table, version).filter(pl.col(model.time) < lake.clock().date()).collect()
     last = cast("date | None", outcomes[model.time].max())
-    known = table.filter(pl.col(model.target).is_not_null()).collect()
     if last is None or known.is_empty():
         why = f"{version} has no outcome yet: no forecast has matured."
-        nothing = tuple(Verdict(check, "learning", why) for check in checks_of_outcomes(model))
-        return Looked(Judged(version, run_id=run_id, verdicts=nothing), pl.DataFrame())
+        return [Verdict(check, "learning", why) for check in checks_of_outcomes(model)], pl.DataFrame(), None
     recent = outcomes.filter(pl.col(model.time) > last - timedelta(_MATURED))
     mine = recent.filter(pl.col("model_version") == who.name)
     past = calibration(model, who, table, known).filter(pl.col(model.time) <= _learnt(who, last))
     levels = () if model.kind == "binary" else model.levels
-    found = [
-        _in_units(model, accuracy(_losses(model, mine), _losses(model, past))),
-        *(_covered(model, mine, level) for level in levels),
-    ]
-    series = pl.DataFrame()
+    missed = _concept(lake, model, _in_units(model, accuracy(_losses(model, mine), _losses(model, past))))
+    found, series = [missed, *(_covered(model, mine, level) for level in levels)], pl.DataFrame()
     if "anomalies" in checks_of_outcomes(model):
         series, verdict = _anomalies(model, who, recent, past, known)
         found.append(verdict)
-    found.append(_former(lake, model, who, table))
-    found[0] = _concept(lake, model, found[0])
-    return Looked(Judged(version, last, run_id=run_id, verdicts=tuple(found)), series)
-
-
-def _server(lake: Lake, model: Model) -> Server:
-    versions = lake.read(model.model_table) if lake.exists(model.model_table) else None
-    return server(model.name, versions, standing(decisions(lake, model.name), model.name))
+    return [*found, _former(model, champion, table)], series, last
 
 
 def _learnt(who: Server, last: date) -> date:
@@ -128,13 +137,12 @@ def _anomalies(
     return anomalous(model, who, recent, past, known)
 
 
-def _former(lake: Lake, model: Model, who: Server, table: pl.LazyFrame) -> Verdict:
+def _former(model: Model, champion: _Champion, table: pl.LazyFrame) -> Verdict:
     """Who served before, on the outcomes since."""
-    stands = standing(decisions(lake, model.name), model.name)
+    who, stands = champion.who, standing(champion.rows, model.name)
     if who.trained is None or stands[0] != who.number:
         return Verdict(shadow.CHECK, "unknown", f"{who.name} serves, and nobody is compared with it.")
-    before = server(model.name, lake.read(model.model_table), stands[1:])
-    return shadow.former(model, table, who.trained, before.trained)
+    return shadow.former(model, table, who.trained, server(model.name, champion.versions, stands[1:]).trained)
 
 
 def _losses(model: Model, rows: pl.DataFrame) -> pl.DataFrame:

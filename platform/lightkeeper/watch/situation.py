@@ -23,6 +23,8 @@ from lightkeeper.values import BAD
 
 __all__ = ["Learner", "situations"]
 
+_Rows = Mapping[str, list[Mapping[str, Any]]]  # asset -> its rows
+
 _OF_VALUES = ("contract", "volume", "nulls", "categories", "range", "duplicates")
 
 
@@ -40,15 +42,8 @@ class Learner:
 
 def situations(lake: Lake, learners: Sequence[Learner], events: Sequence[Event] = ()) -> dict[str, State]:
     """The state of each model, by its name."""
-    rows, doubted = states(lake).rows(), suspects(lake)
-    ledger = decisions(lake)
+    by_asset, days, ledger = _by_asset(states(lake).rows()), _by_asset(suspects(lake)), decisions(lake)
     tried = machines(ledger, {one.model.name: one.model.retrain_if.attempts for one in learners})
-    by_asset: dict[str, list[Mapping[str, Any]]] = {}
-    for row in rows.iter_rows(named=True):
-        by_asset.setdefault(row["asset"], []).append(row)
-    days: dict[str, list[Mapping[str, Any]]] = {}
-    for row in doubted.iter_rows(named=True):
-        days.setdefault(row["asset"], []).append(row)
     mine = ledger.partition_by("model", as_dict=True) if ledger.height else {}
     moves = ledger.filter(pl.col("action").is_in(["promoted", "rolled_back"])).group_by("model").agg(pl.col("decided_at").max())
     moved = dict(moves.iter_rows())
@@ -56,10 +51,11 @@ def situations(lake: Lake, learners: Sequence[Learner], events: Sequence[Event] 
     found = {}
     for one in learners:
         model, of_model = one.model, mine.get((one.model.name,), ledger.clear())
+        serves = standing(of_model, model.name)[0]
         found[model.name] = State(
-            model.name, standing(of_model, model.name)[0], model.retrain_if, model.judged_days, now,
+            model.name, serves, model.retrain_if, model.judged_days, now,
             _matured(model, by_asset), tuple(_causes(model, by_asset, moved.get(model.name))), tuple(_bad(one, by_asset, days)),
-            tried[model.name], tuple(events), _learnt(of_model, standing(of_model, model.name)[0]), model.promote_if.least_days,
+            tried[model.name], tuple(events), _learnt(of_model, serves), model.promote_if.least_days,
         )  # fmt: skip
     return found
 
@@ -70,7 +66,11 @@ def _learnt(rows: pl.DataFrame, champion: int) -> date | None:
     return mine["matured"].to_list()[-1] if mine.height else None
 
 
-_Rows = Mapping[str, list[Mapping[str, Any]]]
+def _by_asset(rows: pl.DataFrame) -> _Rows:
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows.iter_rows(named=True):
+        found.setdefault(row["asset"], []).append(row)
+    return found
 
 
 def _matured(model: Model, rows: _Rows) -> date | None:
