@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lightkeeper.errors import Refused
-from lightkeeper.measure.picture import markdown, trend
+from lightkeeper.measure.picture import markdown, trend, two_lines
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -116,3 +116,12 @@ def test_the_colour_is_readable_on_white_and_on_black() -> None:
     seen = luminance(re.search(r'stroke="#([0-9a-f]{3})"', trend([1, 2]))[1])  # type: ignore[index]
     assert 1.05 / (seen + 0.05) > 3
     assert (seen + 0.05) / 0.05 > 3
+
+
+def test_two_lines_share_their_scale_and_name_themselves() -> None:
+    svg = two_lines([10.0, 20.0], [5.0, 0.0], ("before & after", "now"), 108, 58)
+    assert 'd="M4 29L104 4"' in svg  # half of the largest, and the largest
+    assert 'd="M4 42L104 54"' in svg
+    assert all(word in svg for word in ("20 at the top", "before &amp; after", ">now<"))
+    with pytest.raises(Refused, match="Two lines of 1 and 2 values"):
+        two_lines([1.0], [1.0, 2.0], ("a", "b"))

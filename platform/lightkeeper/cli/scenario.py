@@ -230,7 +230,7 @@ def _missed(home: Home, script: Script) -> Iterator[RenderableType]:
             Column("", ["█" * round(_BAR * one / top) for one in served]),
         ])  # fmt: skip
         place = home.root / f"missed-{name}.svg"
-        place.write_text(two_lines(never, served))
+        place.write_text(two_lines(never, served, ("never retrained", "with Lightkeeper")))
         ratio = float(sum(served)) / float(sum(never))
         yield ""
         yield f"What forecasts of {name} missed by, one day ahead:"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from base64 import b64encode
 from collections.abc import Iterator, Sequence
+from html import escape
 from itertools import groupby, pairwise
 
 from lightkeeper.errors import Refused
@@ -53,12 +54,13 @@ def trend(values: Sequence[float | None], width: int = 240, height: int = 40) ->
     return f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}">{drawn}</svg>'
 
 
-def two_lines(first: Sequence[float], second: Sequence[float], width: int = 640, height: int = 240) -> str:
+def two_lines(first: Sequence[float], second: Sequence[float], names: tuple[str, str], width: int = 640, height: int = 240) -> str:
     """Two series over the same time, as SVG: the first as a grey line, the second as a blue one, from 0 at the bottom.
 
     Args:
         first: the values, oldest first.
         second: as many.
+        names: of both, which stand in the picture beside the largest value.
         width: in pixels.
         height: in pixels.
 
@@ -69,6 +71,12 @@ def two_lines(first: Sequence[float], second: Sequence[float], width: int = 640,
         raise Refused(f"Two lines of {len(first)} and {len(second)} values: give as many of each.")
     top = max((*first, *second), default=0.0) or 1.0
     drawn = "".join(_line(one, top, colour, (width, height)) for one, colour in ((first, _GREY), (second, _COLOUR)))
+    words = ((f"{top:,.0f} at the top", "#777"), (names[0], _GREY), (names[1], _COLOUR))
+    legend = "".join(
+        f'<text x="{_EDGE + 4}" y="{height - 12 - 16 * place}" fill="{colour}">{escape(word)}</text>'
+        for place, (word, colour) in enumerate(reversed(words))
+    )
+    drawn += f'<g font-family="sans-serif" font-size="12">{legend}</g>'
     return f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}">{drawn}</svg>'
 
 
