@@ -318,3 +318,12 @@ def test_when_nothing_asks_only_what_was_told_of_retraining_is_solved(
     state = situations(lamps.lake, [known(lamps.model).learner])["lamps"]
     told_solved(lamps.lake, lamps.model, replace(state, machine=Machine(breaker=breaker)))
     assert set(standing(lamps.lake).filter(pl.col("state") == "open")["cause"]) == left
+
+
+def test_nothing_is_asked_for_while_a_command_lands(world: Callable[..., World]) -> None:
+    lamps = world(nothing, AGED)
+    lamps.made(16)
+    with lamps.home.landing_lock():
+        assert list(lamps.senses.settle()) == []
+        assert lamps.senses.said["retraining"] == "A command is landing files into this home."
+    assert asked(lamps).tags[CAUSE] == "age"

@@ -52,6 +52,8 @@ def retraining_sensor(models: Sequence[Model], home: Home, open_lake: Callable[[
     def retraining(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         if not home.exists:
             return dg.SkipReason(home.none_yet)
+        if home.landing_is_busy():  # what holds is half of what will: a run now would lose the race for a table
+            return dg.SkipReason("A command is landing files into this home.")
         lake = open_lake()
         found = situations(lake, [known(one).learner for one in models])
         requests, said = [], []
