@@ -65,7 +65,7 @@ def _asks(cause: Cause) -> str:
 def _nothing(state: State) -> str:
     if not state.rule.on:
         return "nothing may ask for a retraining: retrain_if names no check."
-    return f"nothing asks for a retraining; it would be asked for when {', '.join(state.rule.on)} fails."
+    return f"nothing asks for a retraining; it would be asked for when one of {', '.join(state.rule.on)} fails."
 
 
 def _held(state: State, cause: Cause, *, ready: bool) -> tuple[str, str] | None:
