@@ -261,3 +261,25 @@ def test_ctrl_c_ends_every_server(served: Served) -> None:
     served.process.send_signal(signal.SIGINT)
     assert served.process.wait(30) == 0
     assert not [name for name, pid in pids.items() if Path(f"/proc/{pid}").exists()]
+
+
+@pytest.mark.nightly  # servers of their own, and a day of a build: Dagster's runs give both signals the handler of Ctrl-C
+def test_an_up_that_a_script_began_in_the_background_is_ended_by_its_process_id(
+    tmp_path: Path, built: dict[str, object], home: Path
+) -> None:
+    assert built
+    shutil.copytree(home, tmp_path / "home")
+    (tmp_path / "home" / "dagster" / "servers.json").unlink(missing_ok=True)
+    day = SAMPLE.days(lk.Home(home))[-31]
+    (tmp_path / "home" / "built.json").write_text(json.dumps({"day": day.isoformat()}))
+    environ = {**os.environ, "LIGHTKEEPER_HOME": str(tmp_path / "home"), "NO_COLOR": "1", "PYTHONUNBUFFERED": "1"}
+    said = tmp_path / "up.txt"
+    words = ["sh", "-c", f"trap '' INT; exec {COMMAND} up --port 3600"]  # as a shell does to what it starts with an ampersand
+    with said.open("wb") as output:
+        process = subprocess.Popen(words, cwd=ROOT, env=environ, stdout=output, stderr=output)
+    try:
+        assert until(lambda: "Look at the lineage" in said.read_text(), 150), said.read_text()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+    finally:
+        process.kill()

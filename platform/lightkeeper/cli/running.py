@@ -54,8 +54,8 @@ def up(
     from lightkeeper.cli.serving import serving
     from lightkeeper.orchestrate.running import ready
 
-    for ending in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(ending, signal.default_int_handler)  # a closed terminal ends the servers as Ctrl-C does
+    for ending in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ending, signal.default_int_handler)  # a closed terminal ends the servers as Ctrl-C does, wherever it began
     project = Project.find(Path.cwd())
     place, console = project.home(home), _console()
     console.print(f"[bold]Lightkeeper[/bold]  state in {escape(_short(place.root))}")
