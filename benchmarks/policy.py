@@ -128,7 +128,9 @@ def _errors(home: Any, script: Any, seed: int) -> dict[str, Any]:
         artifact = fit(demand, training_frame(demand, table, until), first.row["rounds"])
         return total(missed_by(demand, rows_, replace(first, fitted=artifact.fitted), known))
 
-    stays = total(missed_by(demand, rows_, first, known))
+    alone = missed_by(demand, rows_, first, known)
+    stays = total(alone)
+    found["followed"] = float(total(_followed(demand, first, table, alone))["error"].sum())
     weekly = {}
     for week in range(WEEKS + 1):
         until = script.turns + timedelta(weeks=week) - timedelta(1)
@@ -141,6 +143,17 @@ def _errors(home: Any, script: Any, seed: int) -> dict[str, Any]:
         each = [refitted(day - timedelta(1)).filter(pl.col("day") == day)["error"].sum() for day in days]
         found["daily"] = float(sum(each))
     return found
+
+
+def _followed(model: Any, version: Any, table: Any, alone: pl.DataFrame) -> pl.DataFrame:
+    """What a version that is never replaced would have missed by, one day ahead, its forecasts following a shift of the level."""
+    from lightkeeper.models.forecasting import Server, calibration, shifts
+
+    who = Server(model.name, version, "champion")
+    known = table.filter(pl.col(model.target).is_not_null()).select(*model.row_key, model.target).collect()
+    factors = shifts(model, who, calibration(model, who, table, known)).select(pl.col("day") + timedelta(1), "factor")
+    moved = alone.join(factors, on="day", how="left", maintain_order="left").with_columns(pl.col("factor").fill_null(1.0))
+    return moved.with_columns((pl.col(model.target) - pl.col("forecast") * pl.col("factor")).alias("error"))
 
 
 # ---- rows

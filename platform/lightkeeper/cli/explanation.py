@@ -200,6 +200,9 @@ def _facts(found: _Explained) -> Iterator[tuple[str, str]]:
     ahead = f" as of {given['origin']}, {given['days_ahead']} days ahead" if model.horizon else ""
     stood_in = "" if given["made_by"] == "champion" else f" (stood in for the champion: {text(given['made_by'])})"
     yield "made by", f"{text(given['model_version'])}{stood_in}{ahead}, from {text(given['table_version'])}"
+    if given["level_factor"] != 1:
+        factor = given["level_factor"]
+        yield "level", f"{factor:.2f} x what it makes of the features, as {factor:.0%} of that came true lately"
     for low in [name for name in given if name.startswith("low_")]:
         yield _level(low), _band(given[low], given[low.replace("low_", "high_")])
     if given["band_from"] is not None:
@@ -233,11 +236,11 @@ def _digits(values: Sequence[float]) -> int:
 
 
 def _table(found: _Explained) -> RenderableType:
-    """Base, then the features by what they added, then the sum; rounded so that what stands there adds up."""
+    """Base, then features and level by what they added, then the sum; rounded so that what stands there adds up."""
     import polars as pl
 
     adding = found.parts.filter(pl.col("part") != "change").sort(
-        pl.col("part") == "feature", pl.col("contribution").abs(), descending=[False, True], maintain_order=True
+        pl.col("part") != "base", pl.col("contribution").abs(), descending=[False, True], maintain_order=True
     )
     exact = adding["contribution"].to_list()
     digits = _digits([math.fsum(exact), exact[0]])

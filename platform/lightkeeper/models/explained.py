@@ -23,11 +23,11 @@ _PARTS: dict[str, pl.DataType] = {
 }  # fmt: skip
 
 NOTES = {
-    "part": "base, feature, or change: of the forecast since the one before it.",
-    "name": "Of a feature; data, model or events of a change.",
-    "value": "The feature's value; null where it is a text or missing.",
+    "part": "base, feature, level: of a shift that is followed; or change: of the forecast since the one before it.",
+    "name": "Of a feature; level_shift; data, model, events or level_shift of a change.",
+    "value": "The feature's value, or the factor of the level; null where it is a text or missing.",
     "category": "The feature's text.",
-    "contribution": "In the unit of the target. Base and features add up to the forecast, changes to its difference.",
+    "contribution": "In the unit of the target. Base, features and level add up to the forecast, changes to its difference.",
     "model_version": "The version that made the forecast.",
 }
 
@@ -137,10 +137,47 @@ def _parts(  # noqa: PLR0913, PLR0917 - what was given, then and now
     keys = newest.select(model.row_key)
     rows = table.select(list(wanted)).join(keys.lazy(), on=list(model.row_key), how="semi").sort(model.row_key).collect()
     made = contributions(trained.fitted, rows, model.row_key)
+    level = _level(model, newest)
     if before is None:
-        return made
+        return pl.concat([made, level.select(made.columns)]).sort(model.row_key, maintain_order=True)
     moved = changed(trained.fitted, rows, model.row_key, before)
-    return pl.concat([made, moved.select(made.columns)]).sort(model.row_key, maintain_order=True)
+    followed = _level_changed(model, level, _level(model, older), moved)
+    found = [made, *(one.select(made.columns) for one in (level, moved, followed))]
+    return pl.concat(found).sort(model.row_key, maintain_order=True)
+
+
+def _level(model: Model, given: pl.DataFrame) -> pl.DataFrame:
+    """What following a shift of the level added to forecasts: a row each where there is one."""
+    factor, forecast = pl.col("level_factor"), pl.col(model.forecast_column)
+    return given.filter(factor != 1).sort(model.row_key).select(
+        *model.row_key,
+        pl.lit("level").alias("part"),
+        pl.lit("level_shift").alias("name"),
+        factor.alias("value"),
+        pl.lit(None, pl.String).alias("category"),
+        (forecast - forecast / factor).alias("contribution"),
+    )  # fmt: skip
+
+
+def _level_changed(model: Model, now: pl.DataFrame, then: pl.DataFrame, moved: pl.DataFrame) -> pl.DataFrame:
+    """What following a shift of the level added more than before, to forecasts that had one before."""
+    keys = list(model.row_key)
+    both = now.select(*keys, now="contribution").join(then.select(*keys, then="contribution"), on=keys, how="full", coalesce=True)
+    more = (pl.col("now").fill_null(0.0) - pl.col("then").fill_null(0.0)).alias("contribution")
+    rows = both.join(moved.select(keys).unique(), on=keys, how="semi").sort(keys)
+    return rows.select(
+        *keys,
+        pl.lit("change").alias("part"),
+        pl.lit("level_shift").alias("name"),
+        pl.lit(None, pl.Float64).alias("value"),
+        pl.lit(None, pl.String).alias("category"),
+        more,
+    )
+
+
+def _unmoved(model: Model, given: pl.DataFrame) -> pl.DataFrame:
+    """Forecasts as the version itself made them."""
+    return given.with_columns(pl.col(model.forecast_column) / pl.col("level_factor"))
 
 
 def _before(
@@ -151,8 +188,8 @@ def _before(
     if len(names) != 1:
         return None, ()
     if names[0] == str(trained.version):
-        return Before(older, model.forecast_column), ()
+        return Before(_unmoved(model, older), model.forecast_column), ()
     previous = _trained(model, names[0], versions)
     if previous is None:  # the naive forecast served: what changed is who forecasts
         return None, ()
-    return Before(older, model.forecast_column, previous.fitted), previous.fitted.features
+    return Before(_unmoved(model, older), model.forecast_column, previous.fitted), previous.fitted.features

@@ -296,7 +296,8 @@ def sentence(parts: pl.DataFrame, day: date, unit: str, reasons: int = 3) -> str
     bases = parts.filter(pl.col("part") == "base")["contribution"]
     if len(bases) != 1:
         raise Refused(f"{len(bases)} forecasts are to be told in one sentence: pass the parts of one key and day.")
-    base, features = bases[0], dict(parts.filter(pl.col("part") == "feature").select("name", "contribution").iter_rows())
+    added = parts.filter(pl.col("part").is_in(["feature", "level"]))
+    base, features = bases[0], dict(added.select("name", "contribution").iter_rows())
     forecast = base + sum(features.values())
     digits = _digits(forecast, base)
     main = dict(sorted(features.items(), key=lambda one: -abs(one[1]))[:reasons])

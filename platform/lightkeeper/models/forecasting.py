@@ -1,19 +1,22 @@
 """Forecasting: who serves, and the rows ahead of the last known day in; one row for each series and day ahead out.
 
-The champion serves; where it cannot, the one before it, and at the end the naive forecast. Each row says who made it.
+The champion serves; where it cannot, the one before it, and at the end the naive forecast. Where outcomes have another level than
+it forecasts, and following that has been the better forecast, its forecasts are moved by it. Each row says who made it, and by
+which factor it was moved.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import date
+from dataclasses import dataclass, field
+from datetime import date, timedelta
 
 import polars as pl
 import polars.selectors as cs
 
 from lightkeeper.errors import ModelAltered, Refused
 from lightkeeper.measure.intervals import Calibration, Settings, calibrate
+from lightkeeper.measure.level_shift import LevelShift, level_shifts
 from lightkeeper.measure.novelty import Reference
 from lightkeeper.measure.paths import Totals, total_interval
 from lightkeeper.models.backtesting import matured, naive_forecasts, origins, scored, with_scales
@@ -24,10 +27,11 @@ from lightkeeper.models.scoring import unseen
 from lightkeeper.models.training import assert_columns, assert_rows, assert_same_types
 from lightkeeper.values import version_name
 
-__all__ = ["Forecast", "Server", "calibration", "forecast", "server"]
+__all__ = ["Forecast", "Server", "calibration", "forecast", "server", "shifts"]
 
 _WEEK = 7
 _DIGITS = 10  # of what is summed over groups, whose order Polars does not promise: the same inputs give the same table
+_KNOWN_AHEAD = timedelta(7)  # how long before its day a past forecast is taken to have been made, for the factor that it had
 _NAIVE_WINDOWS = 6  # stretches of the horizon's length whose errors the naive forecast's intervals stand on
 
 
@@ -69,6 +73,7 @@ class Forecast:
         unseen: of each text feature the values that were not learnt.
         week: the total of all series over the first seven days ahead, with its interval from backtested totals; None for a
             binary target and without a horizon.
+        shift: of the level, that the rows were moved by.
     """
 
     rows: pl.DataFrame
@@ -76,6 +81,7 @@ class Forecast:
     calibration: Calibration | None
     unseen: dict[str, tuple[str, ...]]
     week: Totals | None = None
+    shift: LevelShift = field(default_factory=LevelShift)
 
 
 def server(model: str, versions: pl.LazyFrame | None, standing: Sequence[int]) -> Server:
@@ -98,7 +104,8 @@ def forecast(model: Model, who: Server, table: pl.LazyFrame, made_from: str) -> 
     The rows are sorted by time and keys: keys, time, `origin` (last known day) and `days_ahead` (1 to the horizon; both only
     with a horizon), `<target>_forecast` (Float64; `<target>_prediction` without a horizon), low and high of each level (null
     where the past cannot support it), `band_from`, `novelty` (conformal p of the inputs, small is new; null without a model),
-    `outside` (features beyond what was learnt), `model_version`, `made_by`, `table_version`.
+    `outside` (features beyond what was learnt), `model_version`, `made_by`, `level_factor` (what the version's own forecast was
+    multiplied with; 1 unless a shift of the level is followed), `table_version`.
 
     A version that was trained for other features than are declared now uses its own.
 
@@ -114,7 +121,10 @@ def forecast(model: Model, who: Server, table: pl.LazyFrame, made_from: str) -> 
     found = who.trained.fitted.scored(ahead) if who.trained else naive_forecasts(model, known, ahead, origin)
     rows = with_scales(model, scored(model, ahead, found, origin), known, origin)
     past = calibration(model, who, table, known)
-    bands, how = _bands(model, past, rows)
+    factors = shifts(model, who, past)
+    shift = LevelShift.of(factors)
+    rows = _moved(rows, pl.lit(shift.factor))
+    bands, how = _bands(model, _moved_past(model, past, factors), rows)
     new = unseen(ahead, who.trained.fitted.categories) if who.trained else {}
     exact = pl.col("forecast") if who.trained else pl.col("forecast").round_sig_figs(_DIGITS)
     made = rows.select(
@@ -127,11 +137,44 @@ def forecast(model: Model, who: Server, table: pl.LazyFrame, made_from: str) -> 
         *_novelty(who, ahead, new),
         pl.lit(who.name).alias("model_version"),
         pl.lit(who.made_by).alias("made_by"),
+        pl.lit(shift.factor).alias("level_factor"),
         pl.lit(made_from).alias("table_version"),
     )
     if how is None or model.horizon is None:
         return Forecast(made, origin if model.horizon else None, how, new)
-    return Forecast(made, origin, how, new, total_interval(how, _day(model, rows.filter(pl.col("days_ahead") <= _WEEK))))
+    week = total_interval(how, _day(model, rows.filter(pl.col("days_ahead") <= _WEEK)))
+    return Forecast(made, origin, how, new, week, shift)
+
+
+def shifts(model: Model, who: Server, past: pl.DataFrame) -> pl.DataFrame:
+    """The factor in force at the end of each day since a version was trained, as `measure.level_shift` finds it.
+
+    Args:
+        model: the declaration.
+        who: serves.
+        past: what `calibration` gives.
+
+    Returns the columns of `level_shifts`; no row for the naive forecast, which follows by itself, and where the model does not
+        follow.
+    """
+    if who.trained is None or not model.follows:
+        return level_shifts(pl.DataFrame(schema={"day": pl.Date, "actual": pl.Float64, "forecast": pl.Float64}), None)
+    own = pl.col(model.time) > who.trained.last_day
+    backtest = past.filter(~own).select((pl.col("actual") - pl.col("forecast")).abs().mean()).item()
+    return level_shifts(_day(model, past.filter(own)), backtest)
+
+
+def _moved(rows: pl.DataFrame, factor: pl.Expr) -> pl.DataFrame:
+    return rows.with_columns(pl.col("forecast", "low", "high") * factor)
+
+
+def _moved_past(model: Model, past: pl.DataFrame, factors: pl.DataFrame) -> pl.DataFrame:
+    """Past forecasts as they would have been served: each with the factor that was in force when it was made."""
+    if factors.is_empty() or (factors["factor"] == 1).all():
+        return past
+    made = factors.select((pl.col("day") + _KNOWN_AHEAD).alias(model.time), pl.col("factor").alias(" factor"))
+    found = past.join(made, on=model.time, how="left", maintain_order="left")
+    return _moved(found, pl.col(" factor").fill_null(1.0)).drop(" factor")
 
 
 def _rounded(bands: pl.DataFrame, made: pl.Series) -> pl.DataFrame:

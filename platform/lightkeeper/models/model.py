@@ -38,6 +38,7 @@ _MADE = {
     "outside",
     "model_version",
     "made_by",
+    "level_factor",
     "table_version",
     "error",
     "part",
@@ -76,6 +77,7 @@ class Model:
         season: days of the naive forecast's season.
         windows: how many stretches of the horizon's length are backtested for the intervals, the judged one included.
         max_age_days: after which what the champion learnt is called old; None: never.
+        follow_level: whether forecasts are moved while outcomes have another level, as `measure.level_shift` says.
         owners: e-mail addresses or `team:name`, as Dagster takes them.
         description: what it is for, in a sentence.
 
@@ -100,6 +102,7 @@ class Model:
     season: int = 7
     windows: int = 1
     max_age_days: int | None = 91
+    follow_level: bool = True
     owners: tuple[str, ...] = ()
     description: str = ""
 
@@ -219,6 +222,11 @@ class Model:
     def training_tables(self) -> tuple[str, ...]:
         """The tables that a training writes, and a landing does not."""
         return (self.model_table, self.judgement_table, self.champion_table, self.history_table)
+
+    @property
+    def follows(self) -> bool:
+        """Whether its forecasts follow a shift of the level: it is asked to, and its target has one."""
+        return self.follow_level and self.horizon is not None and self.kind != "binary"
 
     @property
     def forecast_column(self) -> str:

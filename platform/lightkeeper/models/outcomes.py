@@ -8,7 +8,7 @@ import polars as pl
 
 from lightkeeper.models.model import Model
 
-__all__ = ["band_columns", "forecast_schema", "level_name", "outcome_schema", "outcomes"]
+__all__ = ["band_columns", "forecast_schema", "level_name", "outcome_schema", "outcomes", "unmoved"]
 
 
 def level_name(level: float) -> str:
@@ -29,7 +29,8 @@ def outcomes(model: Model, forecasts: pl.LazyFrame, table: pl.LazyFrame) -> pl.D
     """Each forecast of a day whose target is known, sorted by time, origin and keys.
 
     Returns keys, time, `origin` and `days_ahead` (with a horizon), `forecast`, the limits of the bands, `actual` (Float64),
-        `error` (actual less forecast), `inside_<level>` (Boolean, null where there was no band), `model_version`, `made_by`.
+        `error` (actual less forecast), `inside_<level>` (Boolean, null where there was no band), `model_version`, `made_by`,
+        `level_factor`.
     """
     known = table.filter(pl.col(model.target).is_not_null()).select(
         *model.row_key, pl.col(model.target).cast(pl.Float64).alias("actual")
@@ -46,11 +47,17 @@ def outcomes(model: Model, forecasts: pl.LazyFrame, table: pl.LazyFrame) -> pl.D
         joined.with_columns((pl.col("actual") - pl.col("forecast")).alias("error"), *inside)
         .select(
             *model.keys, model.time, *when, "forecast", *band_columns(model), "actual", "error",
-            *(f"inside_{level_name(one)}" for one in _levels(model)), "model_version", "made_by",
+            *(f"inside_{level_name(one)}" for one in _levels(model)), "model_version", "made_by", "level_factor",
         )
         .sort(model.time, *when[:1], *model.keys)
         .collect()
     )  # fmt: skip
+
+
+def unmoved(outcomes: pl.DataFrame) -> pl.DataFrame:
+    """Outcomes with the forecasts that the version itself made, before a shift of the level was followed."""
+    own = pl.col("forecast") / pl.col("level_factor")
+    return outcomes.with_columns(own.alias("forecast")).with_columns((pl.col("actual") - pl.col("forecast")).alias("error"))
 
 
 def forecast_schema(model: Model) -> tuple[Mapping[str, pl.DataType], Mapping[str, str]]:
@@ -73,10 +80,11 @@ def forecast_schema(model: Model) -> tuple[Mapping[str, pl.DataType], Mapping[st
         "outside": "Features beyond anything learnt from.",
         "model_version": "The version that made it, such as demand:v3, or demand:naive.",
         "made_by": "champion, or who stood in for it: previous, naive.",
+        "level_factor": "What the version's own forecast was multiplied with: 1 unless a shift of the level is followed.",
         "table_version": "The version of the feature table that it was made from.",
     }
     types: dict[str, pl.DataType] = {model.time: pl.Date(), "origin": pl.Date(), "days_ahead": pl.Int64()}
-    numbers = {model.forecast_column, *limits, "novelty"}
+    numbers = {model.forecast_column, *limits, "novelty", "level_factor"}
     schema = {
         name: types.get(name, pl.Float64() if name in numbers else pl.List(pl.String()) if name == "outside" else pl.String())
         for name in notes
@@ -99,8 +107,8 @@ def outcome_schema(model: Model) -> tuple[Mapping[str, pl.DataType], Mapping[str
         "actual": "What came true.",
         "error": "Actual less forecast.",
         **inside,
-        **{name: told[name] for name in ("model_version", "made_by")},
+        **{name: told[name] for name in ("model_version", "made_by", "level_factor")},
     }
-    numbers = {"forecast", "actual", "error"}
+    numbers = {"forecast", "actual", "error", "level_factor"}
     types = {name: pl.Float64() if name in numbers else pl.Boolean() if name in inside else given[name] for name in notes}
     return types, notes

@@ -13,16 +13,18 @@ from lightkeeper.lake.verdicts import Judged, states
 from lightkeeper.measure.anomaly import WINDOWS
 from lightkeeper.measure.decay import accuracy, covers
 from lightkeeper.measure.freshness import model_age
+from lightkeeper.measure.level_shift import WINDOW, LevelShift
 from lightkeeper.models import shadow
 from lightkeeper.models.decisions import decisions, standing
-from lightkeeper.models.forecasting import Server, calibration, server
+from lightkeeper.models.forecasting import Server, calibration, server, shifts
 from lightkeeper.models.model import Model
-from lightkeeper.models.outcomes import level_name
+from lightkeeper.models.outcomes import level_name, unmoved
 from lightkeeper.values import TableVersion, Verdict
 from lightkeeper.watch.series import BAND, anomalous
 
-__all__ = ["Looked", "checks_of_outcomes", "look"]
+__all__ = ["LEVEL_SHIFT", "Looked", "checks_of_outcomes", "look"]
 
+LEVEL_SHIFT = "level_shift"
 _MATURED = 28  # days of outcomes that accuracy and coverage look at
 
 
@@ -53,7 +55,8 @@ def checks_of_outcomes(model: Model) -> tuple[str, ...]:
     """The checks on a model's outcomes."""
     levels = () if model.kind == "binary" else model.levels
     banded = ("anomalies",) if BAND in levels and model.horizon and model.keys else ()
-    return ("accuracy", *(f"coverage_{level_name(one)}" for one in levels), *banded, shadow.CHECK)
+    moved = (LEVEL_SHIFT,) if model.follows else ()
+    return ("accuracy", *(f"coverage_{level_name(one)}" for one in levels), *banded, *moved, shadow.CHECK)
 
 
 def look(lake: Lake, model: Model, version: TableVersion, run_id: str | None = None) -> Looked:
@@ -100,13 +103,16 @@ def _outcomes(
         return [Verdict(check, "learning", why) for check in checks_of_outcomes(model)], pl.DataFrame(), None
     recent = outcomes.filter(pl.col(model.time) > last - timedelta(_MATURED))
     mine = recent.filter(pl.col("model_version") == who.name)
-    past = calibration(model, who, table, known).filter(pl.col(model.time) <= _learnt(who, last))
+    every = calibration(model, who, table, known)
+    past = every.filter(pl.col(model.time) <= _learnt(who, last))
     levels = () if model.kind == "binary" else model.levels
-    missed = _concept(lake, model, _in_units(model, accuracy(_losses(model, mine), _losses(model, past))))
+    missed = _concept(lake, model, _in_units(model, accuracy(_losses(model, unmoved(mine)), _losses(model, past))))
     found, series = [missed, *(_covered(model, mine, level) for level in levels)], pl.DataFrame()
     if "anomalies" in checks_of_outcomes(model):
         series, verdict = _anomalies(model, who, recent, past, known)
         found.append(verdict)
+    if model.follows:
+        found.append(_level(who, LevelShift.of(shifts(model, who, every))))
     return [*found, _former(model, champion, table)], series, last
 
 
@@ -126,6 +132,20 @@ def _concept(lake: Lake, model: Model, found: Verdict) -> Verdict:
         return found
     why = f"{found.why} No feature has drifted: what they mean for {model.target} has changed."
     return replace(found, kind="concept", why=why)
+
+
+def _level(who: Server, shift: LevelShift) -> Verdict:
+    """Whether what comes true has another level than the version forecasts, and forecasts follow it."""
+    if who.trained is None:
+        return Verdict(LEVEL_SHIFT, "unknown", f"{who.name} serves: it has the level of the last days by itself.")
+    if shift.ratio is None:
+        why = f"Fewer than {WINDOW} days have matured since {who.name} was trained: its level is not compared yet."
+        return Verdict(LEVEL_SHIFT, "learning", why)
+    came = f"In the last {WINDOW} days {shift.ratio:.0%} of what {who.name} forecast came true"
+    if shift.since is None:
+        return Verdict(LEVEL_SHIFT, "passed", f"{came}; to follow that would not have been better.", shift.ratio, n=WINDOW)
+    why = f"{came}. Its forecasts are multiplied by that since {shift.since}, as it misses less; they stop when it does not."
+    return Verdict(LEVEL_SHIFT, "drifted", why, shift.ratio, n=WINDOW)
 
 
 def _anomalies(
