@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 from itertools import pairwise
+from typing import Any
 
 import lightgbm
 import polars as pl
@@ -13,10 +14,11 @@ import pytest
 
 from lightkeeper.errors import Refused
 from lightkeeper.measure.novelty import Reference
+from lightkeeper.models.backtesting import scored
 from lightkeeper.models.forecasting import Server, forecast, server
 from lightkeeper.models.model import Model
 from lightkeeper.models.outcomes import forecast_schema, outcome_schema, outcomes
-from lightkeeper.models.registry import Trained
+from lightkeeper.models.registry import Trained, as_calibration
 from tests.lightkeeper.lamps import AHEAD, COUNTS, KNOWN, LAMPS, LAST, REPAIRS, RETURNS, SERIES, SOLD, row, table, trained
 
 
@@ -101,6 +103,66 @@ def test_a_new_category_is_told_and_forecast_without_it() -> None:
     assert found.unseen == {"wick": ("square",)}
     assert all("wick" in one for one in found.rows["outside"])
     assert found.rows["units_forecast"].is_finite().all()
+
+
+def judged(level: float, since: int = 20) -> tuple[Server, pl.DataFrame]:
+    """A version with a backtest, trained well before the last day; from the day `since` before it the world has another level."""
+    rows = beyond()
+    until = LAST + timedelta(10)
+    version = trained(LAMPS, rows, 3, until)
+    backtest = scored(LAMPS, *_of_days(version, rows, until - timedelta(AHEAD), until))
+    held = Trained(
+        version.version, version.fitted, version.first_day, until, {**version.row, "calibration": as_calibration(backtest)}
+    )
+    after = pl.col("day") > LAST + timedelta(40 - since)
+    shifted = rows.with_columns(pl.when(after).then((pl.col("units") * level).round()).otherwise(pl.col("units")).cast(pl.Int64))
+    shifted = shifted.with_columns(pl.when(pl.col("day") <= LAST + timedelta(40)).then(pl.col("units")).alias("units"))
+    return Server("lamps", held, "champion"), shifted
+
+
+def beyond() -> pl.DataFrame:
+    """All days of `judged`, those ahead with what will come true before the world's level changes."""
+    return table(known=KNOWN + 40 + AHEAD, ahead=0)
+
+
+def _of_days(version: Trained, rows: pl.DataFrame, first: date, last: date) -> tuple[pl.DataFrame, pl.DataFrame, date]:
+    mine = rows.filter(pl.col("day") > first, pl.col("day") <= last).sort(LAMPS.row_key)
+    return mine, version.fitted.scored(mine), first
+
+
+@pytest.mark.parametrize("level", [0.4, 2.0])
+def test_while_outcomes_have_another_level_forecasts_and_limits_are_moved_to_it(level: float) -> None:
+    who, rows = judged(level)
+    moved, own = (made(model, who, rows) for model in (LAMPS, replace(LAMPS, follow_level=False)))
+    factor = moved["level_factor"].unique().to_list()
+    assert len(factor) == 1
+    assert factor[0] == pytest.approx(level, rel=0.1)
+    assert moved["units_forecast"].to_list() == pytest.approx((own["units_forecast"] * factor[0]).to_list())
+    assert own["level_factor"].unique().to_list() == [1.0]
+    held = moved.drop_nulls("low_80")
+    assert held.height == moved.height
+    assert held.filter((pl.col("low_80") > pl.col("units_forecast")) | (pl.col("high_80") < pl.col("units_forecast"))).is_empty()
+    truth = beyond().join(moved, on=LAMPS.row_key, how="semi").sort(LAMPS.row_key)["units"] * level
+    error = {name: (truth - one.sort(LAMPS.row_key)["units_forecast"]).abs().mean() for name, one in (("m", moved), ("o", own))}
+    assert float(str(error["m"])) < float(str(error["o"])) / 3
+
+
+def test_intervals_around_moved_forecasts_are_those_of_moved_forecasts() -> None:
+    who, rows = judged(0.4)
+    moved, own = (made(model, who, rows) for model in (LAMPS, replace(LAMPS, follow_level=False)))
+    width = {name: (one["high_80"] - one["low_80"]).mean() for name, one in (("moved", moved), ("own", own))}
+    assert float(str(width["moved"])) < 0.6 * float(str(width["own"]))
+
+
+@pytest.mark.parametrize("change", [{"follow_level": False}, {"horizon": None}, {"kind": "binary", "target": "sold"}])
+def test_a_model_without_days_ahead_a_probability_and_one_that_is_told_not_to_follow_nothing(change: dict[str, Any]) -> None:
+    assert not replace(LAMPS, **change).follows
+
+
+def test_a_quiet_world_moves_nothing() -> None:
+    who, rows = judged(1.0)
+    assert made(LAMPS, who, rows)["level_factor"].unique().to_list() == [1.0]
+    assert made(who=NAIVE)["level_factor"].unique().to_list() == [1.0]
 
 
 def test_days_beyond_the_horizon_are_left_out() -> None:

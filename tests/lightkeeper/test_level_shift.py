@@ -131,7 +131,9 @@ def test_a_factor_lies_within_its_bounds_and_the_unit_plays_no_part(seed: int, u
 def test_the_order_of_rows_and_rows_without_an_outcome_change_nothing() -> None:
     rows = shop(4, 60, {14: 0.4})
     unknown = rows.tail(20).with_columns(pl.lit(None, pl.Float64).alias("actual"), pl.col("day") + timedelta(30))
-    assert level_shifts(pl.concat([rows, unknown]).sample(fraction=1, shuffle=True, seed=3), USUAL).equals(level_shifts(rows, USUAL))
+    assert level_shifts(pl.concat([rows, unknown]).sample(fraction=1, shuffle=True, seed=3), USUAL).equals(
+        level_shifts(rows, USUAL)
+    )
 
 
 @pytest.mark.parametrize(

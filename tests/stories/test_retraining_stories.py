@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Literal
 
@@ -80,6 +80,52 @@ def test_a_lasting_change_is_learnt_once_it_can_be_and_people_are_told(world: Ca
     assert [(one.number, one.outcome) for one in found] == [(1, "promoted")]
     lamps.pass_days(1)
     assert told(lamps)["lamps: forecasts miss by more than promised"] == "solved"
+
+
+def test_until_it_is_learnt_forecasts_follow_the_level_of_what_comes_true(world: Callable[..., World]) -> None:
+    lamps = world(new_normal)
+    lamps.pass_days(8)
+    lamps.pass_days(1)
+    row = states(lamps.lake).rows(pl.col("check") == "level_shift").row(0, named=True)
+    assert (row["asset"], row["state"]) == ("lamps_outcome", "drifted")
+    assert "Its forecasts are multiplied by that since" in row["why"]
+    newest = forecast_of(lamps)
+    factor = newest["level_factor"].unique().to_list()
+    assert factor == [row["measured"]]
+    assert factor[0] == pytest.approx(2.6, abs=0.3)
+    alert = standing(lamps.lake).filter(pl.col("cause") == "accuracy").row(0, named=True)
+    assert "lamps:v2 goes on serving, its forecasts multiplied by 2.5" in alert["done"]
+    assert states(lamps.lake).rows(pl.col("check") == "accuracy")["state"].to_list() == ["failed"]  # of what it makes by itself
+    lamps.pass_days(8)
+    lamps.pass_days(4)
+    assert champion(lamps.lake, "lamps").name == "lamps:v4"
+    assert forecast_of(lamps)["level_factor"].unique().to_list() == [1.0]
+
+
+def test_what_was_followed_is_a_part_of_the_explanation_and_of_what_changed(world: Callable[..., World]) -> None:
+    lamps = world(new_normal)
+    for days in (7, 1, 1):
+        lamps.pass_days(days)
+        materialize(lamps.defs, lamps.instance, [dg.AssetKey("lamps_explanation")])
+    keys = ["day", "shop", "lamp"]
+    parts = lamps.lake.read("lamps_explanation").collect()
+    newest = forecast_of(lamps)
+    older = lamps.lake.read("lamps_forecast").filter(pl.col("origin") == newest["origin"][0] - timedelta(1)).collect()
+    level = parts.filter(pl.col("part") == "level")
+    assert level.select("name", "value").unique().rows() == [("level_shift", newest["level_factor"][0])]
+    sums = parts.group_by(*keys, pl.col("part") == "change").agg(pl.col("contribution").sum())
+    whole = newest.join(sums.filter(~pl.col("part")), on=keys)
+    assert whole.height == newest.height
+    assert whole.select((pl.col("units_forecast") - pl.col("contribution")).abs().max()).item() < 1e-9
+    both = newest.join(older.select(*keys, before="units_forecast"), on=keys).join(sums.filter(pl.col("part")), on=keys)
+    assert both.height > 0
+    assert both.select((pl.col("units_forecast") - pl.col("before") - pl.col("contribution")).abs().max()).item() < 1e-9
+    assert "level_shift" in parts.filter(pl.col("part") == "change")["name"].to_list()
+
+
+def forecast_of(world: World) -> pl.DataFrame:
+    """The newest forecasts."""
+    return world.lake.read("lamps_forecast").filter(pl.col("origin") == pl.col("origin").max()).collect()
 
 
 def test_the_same_day_again_asks_for_nothing_more(world: Callable[..., World]) -> None:

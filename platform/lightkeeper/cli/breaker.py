@@ -78,6 +78,8 @@ def _told(state: State, why: str) -> list[RenderableType]:
     )
     head = Text.assemble((state.model, "bold"), "  breaker ", (_word(machine.breaker), _COLOURS[machine.breaker]), f", {tried}")
     lines: list[RenderableType] = [head, Padding(Text(text(why)), (0, 0, 0, 2))]
+    if state.level_factor != 1:
+        lines.append(Padding(f"Meanwhile its forecasts are multiplied by {state.level_factor:.2f}.", (0, 0, 0, 2)))
     lines += [Padding(dim(text(one)), (0, 0, 0, 2)) for one in _attempts(state)]
     return [*lines, dim(f"  lightkeeper model decisions {state.model}"), ""]
 
@@ -97,7 +99,8 @@ def _json(state: State, said: Any) -> dict[str, object]:
     machine = state.machine
     return {
         "model": state.model, "breaker": machine.breaker, "useless": machine.useless, "of": state.rule.attempts,
-        "since": machine.since, "action": said.action, "code": said.code, "why": said.why, "episode": said.episode,
+        "since": machine.since, "level_factor": state.level_factor,
+        "action": said.action, "code": said.code, "why": said.why, "episode": said.episode,
         "attempts": [
             {"episode": one.episode, "attempt": one.number, "at": timestamp(one.asked_at), "cause": one.cause,
              "matured": one.matured, "outcome": one.outcome, "run_id": one.run_id}

@@ -23,10 +23,11 @@ from numpy.typing import NDArray
 
 from lightkeeper.errors import Refused
 
-__all__ = ["WINDOW", "LevelShift", "level_shifts"]
+__all__ = ["CHECK", "WINDOW", "LevelShift", "level_shifts"]
 
 _Floats = NDArray[np.float64]
 
+CHECK = "level_shift"
 WINDOW = 7  # days of a ratio, so that every weekday is in it once
 SLACK, LIMIT = 0.15, 1.0  # usual days' errors: what a day must gain to count, and what is needed to follow or to stop
 _LEAST, _MOST = 0.1, 10.0  # of a factor

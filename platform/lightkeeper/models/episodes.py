@@ -150,6 +150,7 @@ class State:
         events: known ones.
         learnt: the last day that the champion has learnt from; None for the naive forecast.
         least_days: after it, without which the gate decides nothing.
+        level_factor: what its forecasts are multiplied with meanwhile: 1 unless a shift of the level is followed.
     """
 
     model: str
@@ -164,3 +165,4 @@ class State:
     events: tuple[Event, ...] = ()
     learnt: date | None = None
     least_days: int = 14
+    level_factor: float = 1.0

@@ -56,6 +56,12 @@ def told_solved(lake: Lake, model: Model, state: State) -> None:
             solved(lake, row["cause"], row["asset"], "Nothing asks for a retraining any more.", row["episode"])
 
 
+def _serves(state: State) -> str:
+    """Who serves meanwhile, and how."""
+    followed = f", its forecasts multiplied by {state.level_factor:.2f}" if state.level_factor != 1 else ""
+    return f"{version_name(state.model, state.champion)} goes on serving{followed}"
+
+
 def _of_cause(model: Model, state: State, cause: Cause, said: Decision) -> Alert:
     symptom = {
         "accuracy": f"{model.name}: forecasts miss by more than promised",
@@ -65,7 +71,7 @@ def _of_cause(model: Model, state: State, cause: Cause, said: Decision) -> Alert
     return Alert(
         cause=cause.check, asset=cause.asset, episode=cause.episode(state.champion), role="data_scientist",
         symptom=short(symptom), since=cause.since, why=cause.why, effect=cause.worth,
-        done=f"{version_name(model.name, state.champion)} goes on serving. {said.why}",
+        done=f"{_serves(state)}. {said.why}",
         to_do=f"lightkeeper model decisions {model.name}", links=(link(cause.asset),), owners=model.owners,
     )  # fmt: skip
 
@@ -82,7 +88,7 @@ def _escalation(lake: Lake, model: Model, state: State, said: Decision) -> Alert
         symptom=short(f"{model.name}: {useless} retrainings in a row did not help; it is frozen"),
         since=state.machine.since, why=" ".join(evidence) or said.why,
         effect=next((one.worth for one in state.causes if one.worth), ""),
-        done=f"{version_name(model.name, state.champion)} goes on serving; it is not retrained by itself any more.",
+        done=f"{_serves(state)}; it is not retrained by itself any more.",
         to_do=f'Look what changed, then: lightkeeper model breaker {model.name} --half-open --why "..."',
         links=(link(model.outcome_table),), owners=model.owners,
     )  # fmt: skip
@@ -99,7 +105,7 @@ def _bad_data(model: Model, state: State, said: Decision) -> Alert:
     return Alert(
         cause="bad_data", asset=model.table, episode=str(said.episode), role="domain_expert",
         symptom=short(f"{model.name} is not retrained: its data look broken"), since=since, why=" ".join(state.bad),
-        done=f"{version_name(model.name, state.champion)} goes on serving; nothing is learnt from these days.",
+        done=f"{_serves(state)}; nothing is learnt from these days.",
         to_do='Land a corrected file, or say that it was so: lightkeeper check accept TABLE DAY --why "..."',
         links=(link(model.table),), owners=model.owners,
     )  # fmt: skip

@@ -13,6 +13,7 @@ from lightkeeper.lake.verdicts import Judged, states
 from lightkeeper.measure.anomaly import WINDOWS
 from lightkeeper.measure.decay import accuracy, covers
 from lightkeeper.measure.freshness import model_age
+from lightkeeper.measure.level_shift import CHECK as LEVEL_SHIFT
 from lightkeeper.measure.level_shift import WINDOW, LevelShift
 from lightkeeper.models import shadow
 from lightkeeper.models.decisions import decisions, standing
@@ -22,9 +23,8 @@ from lightkeeper.models.outcomes import level_name, unmoved
 from lightkeeper.values import TableVersion, Verdict
 from lightkeeper.watch.series import BAND, anomalous
 
-__all__ = ["LEVEL_SHIFT", "Looked", "checks_of_outcomes", "look"]
+__all__ = ["Looked", "checks_of_outcomes", "look"]
 
-LEVEL_SHIFT = "level_shift"
 _MATURED = 28  # days of outcomes that accuracy and coverage look at
 
 

@@ -15,6 +15,7 @@ import polars as pl
 from lightkeeper.lake.suspects import LASTS, suspects
 from lightkeeper.lake.table import Lake
 from lightkeeper.lake.verdicts import states
+from lightkeeper.measure.level_shift import CHECK as LEVEL_SHIFT
 from lightkeeper.models.attempts import machines
 from lightkeeper.models.decisions import decisions, standing
 from lightkeeper.models.episodes import Cause, Event, State, kind_of
@@ -56,6 +57,7 @@ def situations(lake: Lake, learners: Sequence[Learner], events: Sequence[Event] 
             model.name, serves, model.retrain_if, model.judged_days, now,
             _matured(model, by_asset), tuple(_causes(model, by_asset, moved.get(model.name))), tuple(_bad(one, by_asset, days)),
             tried[model.name], tuple(events), _learnt(of_model, serves), model.promote_if.least_days,
+            _followed(model, by_asset),
         )  # fmt: skip
     return found
 
@@ -76,6 +78,12 @@ def _by_asset(rows: pl.DataFrame) -> _Rows:
 def _matured(model: Model, rows: _Rows) -> date | None:
     """The last day whose outcome is known, as the look at the champion's age found it."""
     return next((row["day"] for row in rows.get(model.outcome_table, []) if row["check"] == "unlearnt"), None)
+
+
+def _followed(model: Model, rows: _Rows) -> float:
+    """What forecasts are multiplied with now."""
+    mine = [row for row in rows.get(model.outcome_table, []) if row["check"] == LEVEL_SHIFT and row["state"] in BAD]
+    return float(mine[0]["measured"]) if mine else 1.0
 
 
 def _causes(model: Model, rows: _Rows, moved: datetime | None) -> list[Cause]:
