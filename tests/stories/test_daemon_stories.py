@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -25,6 +25,7 @@ from lightkeeper.errors import LightkeeperError
 from lightkeeper.home import HomeRecord
 from lightkeeper.lake.table import Lake
 from lightkeeper.lake.verdicts import Judged, record
+from lightkeeper.models.attempts import machine
 from lightkeeper.models.decisions import decisions
 from lightkeeper.orchestrate.daemon import Daemon, daemon, played
 from lightkeeper.orchestrate.landing import files_ledger
@@ -156,20 +157,42 @@ def test_a_code_server_that_cannot_load_the_project_is_told_with_its_log(home: l
     assert "no lamp" in (home.dagster / "servers" / "code.log").read_text()
 
 
-def test_a_check_that_fails_ends_in_one_run_of_the_queue_with_its_cause_on_it(tmp_path: Path) -> None:
-    (tmp_path / "pyproject.toml").write_text("[tool.lightkeeper]\n")
-    (tmp_path / "definitions.py").write_text(latency.DEFINITIONS)
-    home = lk.Home(tmp_path / ".lightkeeper")
+def shop_of_pots(folder: Path, slowly: float = 0) -> lk.Home:
+    """A project of its own, built; from then on a training may take some seconds more."""
+    (folder / "pyproject.toml").write_text("[tool.lightkeeper]\n")
+    (folder / "definitions.py").write_text(latency.DEFINITIONS)
+    home = lk.Home(folder / ".lightkeeper")
     home.create(HomeRecord("sample", "pots", 0, latency.START, datetime(2026, 4, 15, 6, tzinfo=UTC)))
     (home.dagster / "dagster.yaml").write_text(DAGSTER_YAML)
     environ = {**os.environ, "LIGHTKEEPER_HOME": str(home.root), "DAGSTER_HOME": str(home.dagster)}
-    build = [sys.executable, "-m", "dagster", "asset", "materialize", "--select", "*", "-f", str(tmp_path / "definitions.py")]
-    subprocess.run(build, env=environ, cwd=tmp_path, check=True, capture_output=True)
-    lake = Lake(home.lake, clock=home.now)
+    build = [sys.executable, "-m", "dagster", "asset", "materialize", "--select", "*", "-f", str(folder / "definitions.py")]
+    subprocess.run(build, env=environ, cwd=folder, check=True, capture_output=True)
+    if slowly:  # while a version is trained: the declaration, and so every decision, is the same
+        (folder / "definitions.py").write_text(latency.DEFINITIONS + SLOWLY.format(slowly))
+    return home
+
+
+SLOWLY = """
+import time
+from lightkeeper.orchestrate import model_assets
+fit = model_assets.fit
+model_assets.fit = lambda *args: (time.sleep({}), fit(*args))[1]
+"""
+
+
+def fails(home: lk.Home) -> None:
+    """A check fails: its verdict is recorded, as the step of a check does."""
     old = Verdict("age", "failed", "It is old.", 92.0, 91.0, 14)
+    matured = Verdict("unlearnt", "passed", "It was measured.", 14.0, 91.0, 14)
+    lake = Lake(home.lake, clock=home.now)
+    record(lake, [Judged(TableVersion("pots_outcome", 1_000_000), date(2026, 4, 29), verdicts=(old, matured))])
+
+
+def test_a_check_that_fails_ends_in_one_run_of_the_queue_with_its_cause_on_it(tmp_path: Path) -> None:
+    home = shop_of_pots(tmp_path)
+    lake = Lake(home.lake, clock=home.now)
     with daemon(tmp_path, "definitions", home, own_process=False) as one:
-        matured = Verdict("unlearnt", "passed", "It was measured.", 14.0, 91.0, 14)
-        record(lake, [Judged(TableVersion("pots_outcome", 1_000_000), date(2026, 4, 29), verdicts=(old, matured))])
+        fails(home)
         one.settled(once=STATELESS)
         (run,) = one.instance.get_runs(dg.RunsFilter(tags={"lightkeeper/cause": "age"}))
     assert run.tags["lightkeeper/episode"] == "pots_outcome.age.2026-04-29.v2"
@@ -177,3 +200,75 @@ def test_a_check_that_fails_ends_in_one_run_of_the_queue_with_its_cause_on_it(tm
     assert run.is_success
     row = decisions(lake, "pots").filter(pl.col("action") == "attempted").row(0, named=True)
     assert (row["run_id"], row["attempt"], row["cause"]) == (run.run_id, 1, "age")
+
+
+KILLED = ("before a sensor looks", "before its run starts", "while it trains")
+
+
+@pytest.mark.nightly  # two starts of everything, each with a daemon that keeps its own time
+@pytest.mark.parametrize("place", KILLED)
+def test_a_retraining_whose_machine_stops_is_neither_lost_nor_done_twice(place: str, tmp_path: Path) -> None:
+    home = shop_of_pots(tmp_path, slowly=30 if place == KILLED[2] else 0)
+    lake, settings = Lake(home.lake, clock=home.now), home.dagster / "dagster.yaml"
+    if place == KILLED[1]:
+        settings.write_text(DAGSTER_YAML.replace("dequeue_interval_seconds: 1", "dequeue_interval_seconds: 3600"))
+    with daemon(tmp_path, "definitions", home) as one:
+        fails(home)
+        waited = {KILLED[0]: lambda: True, KILLED[1]: lambda: bool(retrainings(one)), KILLED[2]: lambda: "attempted" in acted(lake)}
+        until(waited[place], one)
+        for process in one.processes.values():  # all at once, as when a machine stops
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    (tmp_path / "definitions.py").write_text(latency.DEFINITIONS)
+    settings.write_text(DAGSTER_YAML)
+    with daemon(tmp_path, "definitions", home) as one:
+        one.settled(300, once=STATELESS)
+        runs = retrainings(one)
+    tried = machine(lake, "pots", 1000).attempts
+    if place != KILLED[2]:
+        assert [run.status.value for run in runs] == ["SUCCESS"]
+        assert [one.number for one in tried] == [1]
+        assert tried[0].outcome in {"confirmed", "promoted"}
+    else:
+        assert runs[0].status.value == "FAILURE"
+        assert tried[0].outcome == "failed"
+        assert [one.number for one in tried] == list(range(1, len(runs) + 1))
+    assert acted(lake).count("attempted") == len(tried)
+
+
+def retrainings(one: Daemon) -> list[dg.DagsterRun]:
+    return list(one.instance.get_runs(dg.RunsFilter(tags={"lightkeeper/cause": "age"}), ascending=True))
+
+
+def acted(lake: Lake) -> list[str]:
+    return decisions(lake, "pots")["action"].to_list()
+
+
+def until(done: Callable[[], bool], one: Daemon, seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < deadline, f"not within {seconds} s; logs: {one.logs}"
+        time.sleep(0.2)
+
+
+@pytest.mark.nightly  # a daemon that keeps its own time
+def test_two_daemons_of_one_home_ask_for_one_retraining(tmp_path: Path) -> None:
+    home = shop_of_pots(tmp_path)
+    lake = Lake(home.lake, clock=home.now)
+    with daemon(tmp_path, "definitions", home) as one:
+        words = [sys.executable, "-m", "dagster._daemon", "run", "-w", str(home.dagster / "workspace.yaml")]
+        environ = {**os.environ, "LIGHTKEEPER_HOME": str(home.root), "DAGSTER_HOME": str(home.dagster)}
+        with (
+            (tmp_path / "second.log").open("wb") as log,
+            subprocess.Popen(words, cwd=tmp_path, env=environ, stdout=log, stderr=log, start_new_session=True) as second,
+        ):
+            try:
+                time.sleep(10)
+                fails(home)
+                until(lambda: bool(retrainings(one)), one)
+                one.settled(240, once=STATELESS)
+                runs = retrainings(one)
+            finally:
+                os.killpg(second.pid, signal.SIGKILL)
+    assert [run.is_success for run in runs][:1] == [True]
+    assert acted(lake).count("attempted") == 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -15,7 +17,8 @@ from lightkeeper.home import Home, HomeRecord
 from lightkeeper.lake.table import Lake
 from lightkeeper.lake.verdicts import Judged, record
 from lightkeeper.orchestrate import learners
-from lightkeeper.orchestrate.daemon import daemon
+from lightkeeper.orchestrate.daemon import Daemon, daemon
+from lightkeeper.orchestrate.launcher import LocalRunLauncher
 from lightkeeper.orchestrate.runtimes import slow
 from lightkeeper.values import TableVersion, Verdict
 
@@ -71,6 +74,65 @@ def test_a_run_beyond_its_norm_warns_once_and_beyond_twice_is_cancelled(tmp_path
     assert sorted(told["cause"]) == ["run_cancelled", "run_time"]
     assert set(told["episode"]) == {run.run_id}
     assert "its limit, learnt from runs before it or declared, is 6 s" in told["why"][0]
+
+
+def test_a_run_whose_process_was_killed_is_told_and_holds_no_place_in_the_queue(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text("[tool.lightkeeper]\n")
+    (tmp_path / "definitions.py").write_text(PROJECT)
+    home = Home(tmp_path / ".lightkeeper")
+    home.create(HomeRecord("sample", "kiln", 0, date(2026, 1, 5), datetime(2026, 3, 2, 6, tzinfo=UTC)))
+    with daemon(tmp_path, "definitions", home, own_process=False) as one:
+        killed = until_it_works(one)
+        one.tick()
+        (alive,) = one.instance.get_runs()
+        assert alive.status is dg.DagsterRunStatus.STARTED
+        os.killpg(one.processes["code"].pid, signal.SIGKILL)  # the code server and its runs, as when a machine stops
+        one.processes["code"].wait()
+    with daemon(tmp_path, "definitions", home, own_process=False) as one:
+        one.tick()
+        one.tick()
+        (run,) = one.instance.get_runs()
+        said = [entry.message for entry in one.instance.all_logs(killed, of_type=dg.DagsterEventType.RUN_FAILURE)]
+    assert (run.run_id, run.status) == (killed, dg.DagsterRunStatus.FAILURE)
+    assert "is gone: it was killed, or the machine stopped" in said[0]
+    told = standing(Lake(home.lake)).filter(pl.col("cause") == "failure")
+    assert told["episode"].to_list() == [killed]
+
+
+def until_it_works(one: Daemon) -> str:
+    """The run of the kiln, once its step is under way."""
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        one.tick()
+        for run in one.instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
+            if any(step.start_time for step in one.instance.get_run_step_stats(run.run_id)):
+                return run.run_id
+    raise AssertionError(f"No run works; logs: {one.logs}")
+
+
+@pytest.mark.parametrize(
+    ("pid", "at", "status"),
+    [
+        (os.getpid(), time.time(), "RUNNING"),
+        (os.getpid(), 1.0, "NOT_FOUND"),  # it began later than the event: another process has the id now
+        (2**22 + 7, time.time(), "NOT_FOUND"),
+    ],
+)
+def test_a_process_is_known_by_its_id_and_by_when_it_began(pid: int, at: float, status: str, tmp_path: Path) -> None:
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+        launcher = LocalRunLauncher()
+        launcher.register_instance(instance)
+        run = instance.create_run_for_job(kilns, status=dg.DagsterRunStatus.STARTED)
+        assert launcher.check_run_worker_health(run).status.value == "RUNNING"  # it has told nothing yet
+        event = dg.DagsterEvent(dg.DagsterEventType.RUN_START.value, "kilns", pid=pid)
+        entry = dg.EventLogEntry(None, 20, "", run.run_id, at, job_name="kilns", dagster_event=event)  # type: ignore[no-untyped-call]
+        instance.store_event(entry)
+        assert launcher.check_run_worker_health(run).status.value == status
+
+
+@dg.job
+def kilns() -> None:
+    """No kiln."""
 
 
 def canceled(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:

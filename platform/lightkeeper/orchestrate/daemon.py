@@ -81,10 +81,11 @@ class Daemon:
             self._go_on()
 
     def tick(self) -> None:
-        """One round of every running sensor, due or not, and one of the run queue. Only where the daemon is no process.
+        """One round of every running sensor, due or not, of the run queue, and of the monitor of runs. Only without its process.
 
         The code is the daemon's own; only its waiting is left out. Runs go on in processes of the code server.
         """
+        from dagster._daemon.monitoring.run_monitoring import execute_run_monitoring_iteration
         from dagster._daemon.sensor import execute_sensor_iteration
 
         if self._queue is None:
@@ -97,6 +98,8 @@ class Daemon:
                 self.instance.update_instigator_state(state.with_data(due))
         list(execute_sensor_iteration(self._workspace, logging.getLogger("dagster.daemon.SensorDaemon"), None, None))
         list(self._queue.run_iteration(self._workspace))
+        if self.instance.run_monitoring_enabled:
+            list(execute_run_monitoring_iteration(self._workspace, logging.getLogger("dagster.daemon.MonitoringDaemon")))
 
     def runs(self) -> set[str]:
         """The ids of all runs that Dagster knows of."""

@@ -47,6 +47,8 @@ run_coordinator:
   module: dagster.core.run_coordinator
   class: QueuedRunCoordinator
   config: {dequeue_interval_seconds: 1}
+run_launcher: {module: lightkeeper.orchestrate.launcher, class: LocalRunLauncher}
+run_monitoring: {enabled: true, poll_interval_seconds: 20}
 retention:
   schedule: {purge_after_days: 90}
   sensor: {purge_after_days: {skipped: 7, failure: 30, success: -1}}
