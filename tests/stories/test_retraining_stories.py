@@ -31,6 +31,7 @@ from lightkeeper.orchestrate.running import DAGSTER_YAML, materialize
 from lightkeeper.orchestrate.sensing import Senses
 from lightkeeper.orchestrate.telling import told_solved
 from lightkeeper.values import Decision, TableVersion, Verdict
+from lightkeeper.watch.models import look
 from lightkeeper.watch.situation import situations
 from tests.lamp_world import QUICK, Change, World, hopeless, new_normal, nothing, poisoned
 
@@ -325,6 +326,16 @@ def test_forecasts_that_miss_while_no_feature_moved_are_called_a_concept(world: 
     row = states(lamps.lake).rows(pl.col("check") == "accuracy").row(0, named=True)
     assert (row["state"], row["kind"]) == ("failed", "concept")
     assert "No feature has drifted: what they mean for units has changed." in row["why"]
+
+
+def test_outcomes_are_judged_beside_the_features_that_they_were_made_from(world: Callable[..., World]) -> None:
+    lamps = world()
+    lamps.pass_days(8)
+    version = lamps.lake.version("lamps_outcome")
+    before = look(lamps.lake, QUICK, version).judged
+    tripled = lamps.lake.read("lamp_features").with_columns(pl.col("units") * 3).collect()
+    lamps.lake.write("lamp_features", tripled, by="day")
+    assert look(lamps.lake, QUICK, version).judged == before
 
 
 def test_a_version_that_nobody_looked_at_is_looked_at_by_the_run_before_it_trains(world: Callable[..., World]) -> None:

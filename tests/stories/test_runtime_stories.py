@@ -111,20 +111,21 @@ def until_it_works(one: Daemon) -> str:
 
 
 @pytest.mark.parametrize(
-    ("pid", "at", "status"),
+    ("mine", "at", "status"),
     [
-        (os.getpid(), time.time(), "RUNNING"),
-        (os.getpid(), 1.0, "NOT_FOUND"),  # it began later than the event: another process has the id now
-        (2**22 + 7, time.time(), "NOT_FOUND"),
+        (True, 4e9, "RUNNING"),
+        (True, 1.0, "NOT_FOUND"),  # it began later than the event: another process has the id now
+        (False, 4e9, "NOT_FOUND"),
     ],
+    ids=["it lives", "another has its id", "it is gone"],
 )
-def test_a_process_is_known_by_its_id_and_by_when_it_began(pid: int, at: float, status: str, tmp_path: Path) -> None:
+def test_a_process_is_known_by_its_id_and_by_when_it_began(at: float, status: str, tmp_path: Path, *, mine: bool) -> None:
     with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
         launcher = LocalRunLauncher()
         launcher.register_instance(instance)
         run = instance.create_run_for_job(kilns, status=dg.DagsterRunStatus.STARTED)
         assert launcher.check_run_worker_health(run).status.value == "RUNNING"  # it has told nothing yet
-        event = dg.DagsterEvent(dg.DagsterEventType.RUN_START.value, "kilns", pid=pid)
+        event = dg.DagsterEvent(dg.DagsterEventType.RUN_START.value, "kilns", pid=os.getpid() if mine else 2**22 + 7)
         entry = dg.EventLogEntry(None, 20, "", run.run_id, at, job_name="kilns", dagster_event=event)  # type: ignore[no-untyped-call]
         instance.store_event(entry)
         assert launcher.check_run_worker_health(run).status.value == status

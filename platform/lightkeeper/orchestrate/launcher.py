@@ -1,7 +1,7 @@
 """The run launcher of a home: Dagster's own, which can also say whether the process of a run still lives.
 
 A process that is killed, with its code server or alone in a command, can say nothing any more: without this its run counts as
-under way for ever, holds its place in the queue, and its model waits for it. A home is of one machine: a process is known by its id.
+under way for ever, holds its place in the queue, and its model waits for it. A home is of one machine, and knows them by their id.
 """
 
 from dagster import DagsterEventType, DagsterRun, DefaultRunLauncher

@@ -61,11 +61,17 @@ def checks_of_outcomes(model: Model) -> tuple[str, ...]:
 
 def look(lake: Lake, model: Model, version: TableVersion, run_id: str | None = None) -> Looked:
     """The champion's age, and accuracy, coverage and anomalies of what has matured, by the newest forecast of each day."""
-    champion, table = _Champion.of(lake, model), lake.read(model.table)
+    champion, table = _Champion.of(lake, model), _beside(lake, model, version)
     known = table.filter(pl.col(model.target).is_not_null()).collect()
-    found, series, last = _outcomes(lake, model, champion, version, known)
+    found, series, last = _outcomes(lake, model, champion, version, table, known)
     verdicts = (_age(lake, model, champion, known), (last, found))
     return Looked(tuple(Judged(version, day, run_id=run_id, verdicts=tuple(each)) for day, each in verdicts), series)
+
+
+def _beside(lake: Lake, model: Model, version: TableVersion) -> pl.LazyFrame:
+    """The model's table as the outcomes were made from it; as it is now, where another writer made them."""
+    read = next((one.version for one in lake.commit(version).inputs if one.version.table == model.table), None)
+    return lake.read(model.table, read)
 
 
 def _age(lake: Lake, model: Model, champion: _Champion, known: pl.DataFrame) -> tuple[date | None, list[Verdict]]:
@@ -91,11 +97,11 @@ def _confirmed(rows: pl.DataFrame, champion: int) -> date | None:
     )
 
 
-def _outcomes(
-    lake: Lake, model: Model, champion: _Champion, version: TableVersion, known: pl.DataFrame
+def _outcomes(  # noqa: PLR0913, PLR0917 - what a look stands on
+    lake: Lake, model: Model, champion: _Champion, version: TableVersion, table: pl.LazyFrame, known: pl.DataFrame
 ) -> tuple[list[Verdict], pl.DataFrame, date | None]:
     """The verdicts on what has matured, the series that were tested, and the last day of the outcomes."""
-    who, table = champion.who, lake.read(model.table)
+    who = champion.who
     outcomes = lake.read(version.table, version).filter(pl.col(model.time) < lake.clock().date()).collect()
     last = cast("date | None", outcomes[model.time].max())
     if last is None or known.is_empty():
