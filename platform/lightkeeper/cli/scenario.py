@@ -51,7 +51,7 @@ def play(  # noqa: PLR0913 - a command's options
 ) -> None:
     """Play a scenario's days in a home of its own, with the project's sensors, and tell what is noticed and what is done.
 
-    It ends with what the forecasts missed by, beside what they had missed by without any retraining.
+    It ends with what the forecasts missed by, beside what they had missed by, had the first version been left alone.
     """
     from lightkeeper.orchestrate.scenario import Settings
 
@@ -180,6 +180,8 @@ def _line(row: dict[str, Any]) -> str:
     where = f" of {row['column']}" if row["column"] else ""
     part = f" ({row['segment']})" if row["segment"] else ""
     kind = f": {row['kind']}" if row["kind"] else ""
+    if row["check"] == "level_shift":
+        kind = f": forecasts x {row['measured']:.2f}"
     return text(f"{row['state']}  {row['asset']} {row['check']}{where}{part}{kind}")
 
 
@@ -193,7 +195,7 @@ def _closed(script: Script, moments: Sequence[Moment], place: Home) -> Sequence[
 
 
 def _weeks(home: Home, script: Script) -> Iterator[tuple[str, DataFrame]]:
-    """Of each model what its forecasts missed by in each week of the story, with and without retraining."""
+    """Of each model what its forecasts missed by each week, and what they had missed by, had the first version been left alone."""
     import polars as pl
 
     from lightkeeper.lake.table import Lake
@@ -226,16 +228,16 @@ def _missed(home: Home, script: Script) -> Iterator[RenderableType]:
             Column("week of", [f"{one:%d %b}" for one in weeks["week"]]),
             Column("actual", [f"{one:,.0f}" for one in weeks["actual"]], right=True),
             Column("missed by", [f"{one:,.0f}" for one in served], right=True),
-            Column("never retrained", [f"{one:,.0f}" for one in never], right=True),
+            Column("left alone", [f"{one:,.0f}" for one in never], right=True),
             Column("", ["█" * round(_BAR * one / top) for one in served]),
         ])  # fmt: skip
         place = home.root / f"missed-{name}.svg"
-        place.write_text(two_lines(never, served, ("never retrained", "with Lightkeeper")))
+        place.write_text(two_lines(never, served, ("left alone", "with Lightkeeper")))
         ratio = float(sum(served)) / float(sum(never))
         yield ""
         yield f"What forecasts of {name} missed by, one day ahead:"
         yield table
-        yield f"In all {ratio:.2f} x what they had missed by without any retraining. As a picture: {place}"
+        yield f"In all {ratio:.2f} x what they had missed by, had the first version been left alone. As a picture: {place}"
 
 
 def _missed_json(home: Home, script: Script) -> dict[str, Any]:
