@@ -162,11 +162,9 @@ def _errors(home: Any, script: Any, seed: int) -> dict[str, Any]:
 
 def _followed(model: Any, version: Any, table: Any, alone: pl.DataFrame) -> pl.DataFrame:
     """What a version that is never replaced would have missed by, one day ahead, its forecasts following a shift of the level."""
-    from lightkeeper.models.forecasting import Server, calibration, shifts
+    from lightkeeper.models.following import past_of, shifts
 
-    who = Server(model.name, version, "champion")
-    known = table.filter(pl.col(model.target).is_not_null()).select(*model.row_key, model.target).collect()
-    factors = shifts(model, who, calibration(model, who, table, known)).select(pl.col("day") + timedelta(1), "factor")
+    factors = shifts(model, version, past_of(model, version, table)).select(pl.col("day") + timedelta(1), "factor")
     moved = alone.join(factors, on="day", how="left", maintain_order="left").with_columns(pl.col("factor").fill_null(1.0))
     return moved.with_columns((pl.col(model.target) - pl.col("forecast") * pl.col("factor")).alias("error"))
 

@@ -10,11 +10,14 @@ import pytest
 
 from lightkeeper.errors import Refused
 from lightkeeper.measure.gate import Gate
+from lightkeeper.models.backtesting import scored
 from lightkeeper.models.judging import ROW, judge, judgement_rows, loss_for
 from lightkeeper.models.model import Model
+from lightkeeper.models.registry import Trained, as_calibration
+from lightkeeper.models.shadow import former
 from lightkeeper.models.training import cut_of
 from lightkeeper.values import TableVersion
-from tests.lightkeeper.lamps import AHEAD, COUNTS, CUT, LAMPS, LAST, NOW, REPAIRS, RETURNS, SERIES, SOLD, table, trained
+from tests.lightkeeper.lamps import AHEAD, COUNTS, CUT, FIRST, LAMPS, LAST, NOW, REPAIRS, RETURNS, SERIES, SOLD, table, trained
 
 WEAK = replace(LAMPS, features=("weekday",))  # does not know the price, which moves the units most
 
@@ -165,3 +168,41 @@ def test_two_judged_rows_of_one_key_are_refused() -> None:
     twice = pl.concat([table(), table().filter(LATE).head(1)])
     with pytest.raises(Refused, match="has two rows for"):
         judge(LAMPS, twice.lazy(), trained(LAMPS, twice), None, 0.05)
+
+
+FALLEN = (pl.col("units") * 0.4).round() + 3 * (pl.col("wick") == "flat")  # a level, and what no level can tell
+
+
+def in_a_fallen_world(learnt: pl.Expr) -> tuple[Model, pl.DataFrame, Trained, Trained]:
+    """What is sold has long fallen; a champion that follows it, and a challenger that has learnt something else or just that."""
+    rows, turns, until = table(known=180, ahead=0), FIRST + timedelta(80), FIRST + timedelta(140)
+    fallen = pl.when(pl.col("day") >= turns).then(FALLEN).otherwise(pl.col("units"))
+    world = rows.with_columns(fallen.cast(pl.Int64))
+    first = trained(LAMPS, rows, 1, turns - timedelta(2))
+    known = rows.filter(pl.col("day").is_between(first.last_day - timedelta(AHEAD - 1), first.last_day)).sort(LAMPS.row_key)
+    backtest = as_calibration(scored(LAMPS, known, first.fitted.scored(known), first.last_day - timedelta(AHEAD)))
+    champion = replace(first, row={**first.row, "calibration": backtest})
+    challenger = trained(LAMPS, rows.with_columns(learnt.round().cast(pl.Int64).alias("units")), 2, until)
+    return LAMPS, world, champion, challenger
+
+
+def test_a_challenger_that_would_be_worse_than_the_champion_as_it_serves_is_not_promoted() -> None:
+    model, world, champion, challenger = in_a_fallen_world(pl.col("units") * 0.52)
+    alone = judge(replace(model, follow_level=False), world.lazy(), challenger, champion, 0.05).ruling
+    assert (alone.action, alone.code) == ("promote", "better")
+    found = judge(model, world.lazy(), challenger, champion, 0.05).ruling
+    assert (found.action, found.code) == ("reject", "better_as_it_serves")
+    assert found.why.startswith("lamps:v1 stays: over 39 days, following a shift of the level, lamps:v1 has a scaled squared error")
+
+
+def test_a_challenger_that_has_learnt_the_level_replaces_a_champion_that_follows_it() -> None:
+    model, world, champion, challenger = in_a_fallen_world(FALLEN)
+    found = judge(model, world.lazy(), challenger, champion, 0.05).ruling
+    assert (found.action, found.code) == ("promote", "better")
+
+
+def test_the_former_champion_is_compared_as_it_would_serve() -> None:
+    model, world, former_one, serving = in_a_fallen_world(pl.col("units") * 0.52)
+    mine = former(model, world.lazy(), serving, former_one)
+    assert (mine.state, mine.n) == ("failed", 28)  # it follows from the first judged day on
+    assert former(replace(model, follow_level=False), world.lazy(), serving, former_one).state == "passed"

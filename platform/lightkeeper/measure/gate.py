@@ -29,7 +29,7 @@ __all__ = ["Action", "Code", "Comparison", "Contest", "Gate", "Ruling", "SliceFo
 Action = Literal["promote", "reject", "naive"]
 Code = Literal[
     "better", "tie", "worse", "too_few_days", "too_soon",
-    "not_better_than_naive", "slice_harmed", "expectation_failed", "naive_better",
+    "not_better_than_naive", "slice_harmed", "expectation_failed", "naive_better", "better_as_it_serves",
 ]  # fmt: skip
 
 _Choice = Literal["auto", "absolute", "squared"]

@@ -9,29 +9,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date
 
 import polars as pl
 import polars.selectors as cs
 
 from lightkeeper.errors import ModelAltered, Refused
 from lightkeeper.measure.intervals import Calibration, Settings, calibrate
-from lightkeeper.measure.level_shift import LevelShift, level_shifts
+from lightkeeper.measure.level_shift import LevelShift
 from lightkeeper.measure.novelty import Reference
 from lightkeeper.measure.paths import Totals, total_interval
-from lightkeeper.models.backtesting import matured, naive_forecasts, origins, scored, with_scales
+from lightkeeper.models.backtesting import naive_forecasts, origins, scored, with_scales
+from lightkeeper.models.following import moved, past_as_served, past_of, shifts
 from lightkeeper.models.model import Model
 from lightkeeper.models.outcomes import band_columns
-from lightkeeper.models.registry import ROW, Trained, calibration_of, read_version
+from lightkeeper.models.registry import ROW, Trained, read_version
 from lightkeeper.models.scoring import unseen
 from lightkeeper.models.training import assert_columns, assert_rows, assert_same_types
 from lightkeeper.values import version_name
 
-__all__ = ["Forecast", "Server", "calibration", "forecast", "server", "shifts"]
+__all__ = ["Forecast", "Server", "calibration", "forecast", "server"]
 
 _WEEK = 7
 _DIGITS = 10  # of what is summed over groups, whose order Polars does not promise: the same inputs give the same table
-_KNOWN_AHEAD = timedelta(7)  # how long before its day a past forecast is taken to have been made, for the factor that it had
 _NAIVE_WINDOWS = 6  # stretches of the horizon's length whose errors the naive forecast's intervals stand on
 
 
@@ -121,10 +121,10 @@ def forecast(model: Model, who: Server, table: pl.LazyFrame, made_from: str) -> 
     found = who.trained.fitted.scored(ahead) if who.trained else naive_forecasts(model, known, ahead, origin)
     rows = with_scales(model, scored(model, ahead, found, origin), known, origin)
     past = calibration(model, who, table, known)
-    factors = shifts(model, who, past)
+    factors = shifts(model, who.trained, past)
     shift = LevelShift.of(factors)
-    rows = _moved(rows, pl.lit(shift.factor))
-    bands, how = _bands(model, _moved_past(model, past, factors), rows)
+    rows = moved(rows, pl.lit(shift.factor))
+    bands, how = _bands(model, past_as_served(model, past, factors), rows)
     new = unseen(ahead, who.trained.fitted.categories) if who.trained else {}
     exact = pl.col("forecast") if who.trained else pl.col("forecast").round_sig_figs(_DIGITS)
     made = rows.select(
@@ -144,37 +144,6 @@ def forecast(model: Model, who: Server, table: pl.LazyFrame, made_from: str) -> 
         return Forecast(made, origin if model.horizon else None, how, new)
     week = total_interval(how, _day(model, rows.filter(pl.col("days_ahead") <= _WEEK)))
     return Forecast(made, origin, how, new, week, shift)
-
-
-def shifts(model: Model, who: Server, past: pl.DataFrame) -> pl.DataFrame:
-    """The factor in force at the end of each day since a version was trained, as `measure.level_shift` finds it.
-
-    Args:
-        model: the declaration.
-        who: serves.
-        past: what `calibration` gives.
-
-    Returns the columns of `level_shifts`; no row for the naive forecast, which follows by itself, and where the model does not
-        follow.
-    """
-    if who.trained is None or not model.follows:
-        return level_shifts(pl.DataFrame(schema={"day": pl.Date, "actual": pl.Float64, "forecast": pl.Float64}), None)
-    own = pl.col(model.time) > who.trained.last_day
-    backtest = past.filter(~own).select((pl.col("actual") - pl.col("forecast")).abs().mean()).item()
-    return level_shifts(_day(model, past.filter(own)), backtest)
-
-
-def _moved(rows: pl.DataFrame, factor: pl.Expr) -> pl.DataFrame:
-    return rows.with_columns(pl.col("forecast", "low", "high") * factor)
-
-
-def _moved_past(model: Model, past: pl.DataFrame, factors: pl.DataFrame) -> pl.DataFrame:
-    """Past forecasts as they would have been served: each with the factor that was in force when it was made."""
-    if factors.is_empty() or (factors["factor"] == 1).all():
-        return past
-    made = factors.select((pl.col("day") + _KNOWN_AHEAD).alias(model.time), pl.col("factor").alias(" factor"))
-    found = past.join(made, on=model.time, how="left", maintain_order="left")
-    return _moved(found, pl.col(" factor").fill_null(1.0)).drop(" factor")
 
 
 def _rounded(bands: pl.DataFrame, made: pl.Series) -> pl.DataFrame:
@@ -233,9 +202,7 @@ def calibration(model: Model, who: Server, table: pl.LazyFrame, known: pl.DataFr
     origin: date = known[model.time].max()  # type: ignore[assignment]
     if who.trained is None:
         return with_scales(model, _naive_past(model, known, origin), known, origin)
-    new, held = matured(model, who.trained, table), calibration_of(who.trained)
-    kept = new if held is None else pl.concat([held, new.select(held.columns)])
-    return with_scales(model, kept, known, origin)
+    return with_scales(model, past_of(model, who.trained, table), known, origin)
 
 
 def _naive_past(model: Model, known: pl.DataFrame, origin: date) -> pl.DataFrame:

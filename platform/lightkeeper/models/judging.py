@@ -8,18 +8,20 @@ Neither of the two has seen the judged rows: they lie after both cuts, and their
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any
 
 import polars as pl
 
 from lightkeeper.errors import Refused
+from lightkeeper.measure.compared import compared, told
 from lightkeeper.measure.gate import Contest, Ruling, rule
 from lightkeeper.measure.intervals import Settings, calibrate
 from lightkeeper.measure.skill import Loss, daily, loss_of, measured
 from lightkeeper.models.backtesting import naive_forecasts, scored, with_scales
 from lightkeeper.models.expectations import Held, tried
+from lightkeeper.models.following import as_served
 from lightkeeper.models.model import Model
 from lightkeeper.models.outcomes import band_columns
 from lightkeeper.models.registry import Trained
@@ -124,6 +126,8 @@ def loss_for(model: Model) -> Loss:
 def judge(model: Model, table: pl.LazyFrame, challenger: Trained, champion: Trained | None, alpha: float) -> Judgement:
     """Judge a challenger beside the champion (None: the naive forecast serves) on the rows after both cuts.
 
+    Both by themselves; a challenger that wins is then set beside the champion as it serves, following a shift of the level.
+
     Raises Refused: the table lacks a column that one of them was trained for, or there is no known day after the cuts.
     """
     panel = panel_of(model, table, challenger, champion)
@@ -136,6 +140,8 @@ def judge(model: Model, table: pl.LazyFrame, challenger: Trained, champion: Trai
     numbers = {"challenger": challenger.version.number, "champion": champion.version.number if champion else 0, "naive": 0}
     contest = _contest(model, scored_rows, numbers, [one for one in held if not one.holds])
     ruling = rule(model.promote_if, alpha, contest)
+    if champion is not None and ruling.action == "promote":
+        ruling = _beside_served(model, ruling, contest, as_served(model, champion, table, panel.judged), scored_rows)
     days = panel.judged[model.time]
     return Judgement(
         challenger=numbers["challenger"],
@@ -216,6 +222,19 @@ def _contest(model: Model, rows: Mapping[str, pl.DataFrame], numbers: Mapping[st
         slices=dict(_parts(splits)),
         failed=tuple(f'"{one.text}" does not hold: {one.why}' for one in failed),
     )
+
+
+def _beside_served(
+    model: Model, ruling: Ruling, contest: Contest, served: pl.DataFrame, rows: Mapping[str, pl.DataFrame]
+) -> Ruling:
+    """A promotion only where the challenger missed by no more than the champion as it served: it begins without its level."""
+    both = rows["challenger"].with_columns(served=served["forecast"])
+    days = daily(both, {"served": "served", "challenger": "forecast"}, contest.loss, time=model.time)
+    if days["challenger"].sum() <= days["served"].sum():
+        return ruling
+    pair = compared(days, ("served", str(contest.champion)), ("challenger", contest.challenger), 0.5, model.promote_if.block)
+    why = f"{contest.champion} stays: over {days.height} days, following a shift of the level, {told(pair, contest.loss)}."
+    return replace(ruling, action="reject", code="better_as_it_serves", why=why)
 
 
 def _parts(splits: Mapping[str, pl.DataFrame]) -> Iterator[tuple[str, pl.DataFrame]]:

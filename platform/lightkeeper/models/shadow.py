@@ -1,4 +1,4 @@
-"""The former champion in the shadow of the one that replaced it: both on the same outcomes since. It moves nobody.
+"""The former champion in the shadow of the one that replaced it: both as they serve, on the same outcomes since. It moves nobody.
 
 Neither has seen the days after both cuts. They are looked at when 14, 28, 42 and 56 of them have matured, each look spending a
 quarter of 5%: so over all looks a promotion that was right is taken back in at most 5%.
@@ -13,6 +13,7 @@ import polars as pl
 from lightkeeper.measure.compared import compared, told
 from lightkeeper.measure.skill import daily
 from lightkeeper.models.backtesting import naive_forecasts
+from lightkeeper.models.following import as_served
 from lightkeeper.models.judging import loss_for, panel_of, scored_panel
 from lightkeeper.models.model import Model
 from lightkeeper.models.registry import Trained
@@ -58,8 +59,10 @@ def _days(model: Model, table: pl.LazyFrame, serving: Trained, before: Trained |
     empty: dict[str, Any] = {"day": pl.Date, "weight": pl.Float64, "serving": pl.Float64, "former": pl.Float64}
     if panel.judged.is_empty():
         return pl.DataFrame(schema=empty)
-    mine = scored_panel(model, panel, serving.fitted.scored(panel.judged))
-    other = before.fitted.scored(panel.judged) if before else naive_forecasts(model, panel.known, panel.judged, panel.cut)
+    mine = scored_panel(model, panel, as_served(model, serving, table, panel.judged))
+    other = (
+        as_served(model, before, table, panel.judged) if before else naive_forecasts(model, panel.known, panel.judged, panel.cut)
+    )
     theirs = scored_panel(model, panel, other)
     wide = mine.with_columns(mine["forecast"].alias("serving"), theirs["forecast"].alias("former"))
     return daily(wide, {"serving": "serving", "former": "former"}, loss_for(model), time=model.time).sort("day")

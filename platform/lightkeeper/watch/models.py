@@ -17,7 +17,8 @@ from lightkeeper.measure.level_shift import CHECK as LEVEL_SHIFT
 from lightkeeper.measure.level_shift import WINDOW, LevelShift
 from lightkeeper.models import shadow
 from lightkeeper.models.decisions import decisions, standing
-from lightkeeper.models.forecasting import Server, calibration, server, shifts
+from lightkeeper.models.following import shifts
+from lightkeeper.models.forecasting import Server, calibration, server
 from lightkeeper.models.model import Model
 from lightkeeper.models.outcomes import level_name, unmoved
 from lightkeeper.values import TableVersion, Verdict
@@ -118,7 +119,7 @@ def _outcomes(  # noqa: PLR0913, PLR0917 - what a look stands on
         series, verdict = _anomalies(model, who, recent, past, known)
         found.append(verdict)
     if model.follows:
-        found.append(_level(who, LevelShift.of(shifts(model, who, every))))
+        found.append(_level(who, LevelShift.of(shifts(model, who.trained, every))))
     return [*found, _former(model, champion, table)], series, last
 
 

@@ -1,0 +1,60 @@
+"""A version's forecasts as they are served: moved while a shift of the level is followed. It knows no ledger and writes nothing."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import polars as pl
+
+from lightkeeper.measure.level_shift import level_shifts
+from lightkeeper.models.backtesting import matured
+from lightkeeper.models.model import Model
+from lightkeeper.models.registry import Trained, calibration_of
+
+__all__ = ["as_served", "moved", "past_as_served", "past_of", "shifts"]
+
+_KNOWN_AHEAD = timedelta(7)  # how long before its day a past forecast is taken to have been made, for the factor that it had
+
+
+def past_of(model: Model, trained: Trained, table: pl.LazyFrame) -> pl.DataFrame:
+    """A version's forecasts of days that it had not learnt from: those that its row keeps, and of days that matured since."""
+    new, held = matured(model, trained, table), calibration_of(trained)
+    return new if held is None else pl.concat([held, new.select(held.columns)])
+
+
+def shifts(model: Model, trained: Trained | None, past: pl.DataFrame) -> pl.DataFrame:
+    """The factor in force at the end of each day since a version was trained, as `measure.level_shift` finds it.
+
+    Args:
+        model: the declaration.
+        trained: the version; None: the naive forecast, which has the level of the last days by itself.
+        past: what `past_of` gives.
+
+    Returns the columns of `level_shifts`; no row for the naive forecast, and where the model does not follow.
+    """
+    if trained is None or not model.follows:
+        return level_shifts(pl.DataFrame(schema={"day": pl.Date, "actual": pl.Float64, "forecast": pl.Float64}), None)
+    own = pl.col(model.time) > trained.last_day
+    backtest = past.filter(~own).select((pl.col("actual") - pl.col("forecast")).abs().mean()).item()
+    return level_shifts(past.filter(own).select(pl.col(model.time).alias("day"), "actual", "forecast"), backtest)
+
+
+def moved(rows: pl.DataFrame, factor: pl.Expr) -> pl.DataFrame:
+    """Rows with their `forecast`, `low` and `high` multiplied."""
+    return rows.with_columns(pl.col("forecast", "low", "high") * factor)
+
+
+def past_as_served(model: Model, rows: pl.DataFrame, factors: pl.DataFrame) -> pl.DataFrame:
+    """Forecasts of past days as they were served: each with the factor that was in force a week before its day."""
+    if factors.is_empty() or (factors["factor"] == 1).all():
+        return rows
+    made = factors.select((pl.col("day") + _KNOWN_AHEAD).alias(model.time), pl.col("factor").alias(" factor"))
+    found = rows.join(made, on=model.time, how="left", maintain_order="left")
+    return moved(found, pl.col(" factor").fill_null(1.0)).drop(" factor")
+
+
+def as_served(model: Model, trained: Trained, table: pl.LazyFrame, rows: pl.DataFrame) -> pl.DataFrame:
+    """A version's forecasts of rows of known days as they were served: `forecast`, `low`, `high`, in the order of the rows."""
+    found = trained.fitted.scored(rows)
+    factors = shifts(model, trained, past_of(model, trained, table)) if model.follows else pl.DataFrame()
+    return past_as_served(model, found.with_columns(rows[model.time]), factors).select(found.columns)
