@@ -154,6 +154,14 @@ def test_intervals_around_moved_forecasts_are_those_of_moved_forecasts() -> None
     assert float(str(width["moved"])) < 0.6 * float(str(width["own"]))
 
 
+def test_days_that_look_broken_tell_no_level() -> None:
+    who, rows = judged(0.4)
+    broken = [LAST + timedelta(nth) for nth in range(21, 41)]
+    found = forecast(LAMPS, who, rows.lazy(), "lamp_features@12", broken)
+    assert found.rows["level_factor"].unique().to_list() == [1.0]
+    assert forecast(LAMPS, who, rows.lazy(), "lamp_features@12").shift.since is not None
+
+
 @pytest.mark.parametrize("change", [{"follow_level": False}, {"horizon": None}, {"kind": "binary", "target": "sold"}])
 def test_a_model_without_days_ahead_a_probability_and_one_that_is_told_not_to_follow_nothing(change: dict[str, Any]) -> None:
     assert not replace(LAMPS, **change).follows

@@ -11,6 +11,7 @@ import pytest
 from lightkeeper.errors import Refused
 from lightkeeper.measure.gate import Gate
 from lightkeeper.models.backtesting import scored
+from lightkeeper.models.following import as_served
 from lightkeeper.models.judging import ROW, judge, judgement_rows, loss_for
 from lightkeeper.models.model import Model
 from lightkeeper.models.registry import Trained, as_calibration
@@ -199,6 +200,25 @@ def test_a_challenger_that_has_learnt_the_level_replaces_a_champion_that_follows
     model, world, champion, challenger = in_a_fallen_world(FALLEN)
     found = judge(model, world.lazy(), challenger, champion, 0.05).ruling
     assert (found.action, found.code) == ("promote", "better")
+
+
+def test_the_naive_forecast_does_not_take_over_from_a_champion_that_misses_less_as_it_serves() -> None:
+    model, world, champion, challenger = in_a_fallen_world(pl.col("units"))
+    alone = judge(replace(model, follow_level=False), world.lazy(), challenger, champion, 0.05).ruling
+    assert (alone.action, alone.code) == ("naive", "naive_better")
+    found = judge(model, world.lazy(), challenger, champion, 0.05).ruling
+    assert (found.action, found.code) == ("reject", "better_as_it_serves")
+    assert "where lamps:naive has" in found.why
+
+
+def test_a_day_that_is_missing_among_the_outcomes_does_not_end_what_was_followed() -> None:
+    model, world, champion, _ = in_a_fallen_world(FALLEN)
+    gap = FIRST + timedelta(130)
+    holed = world.with_columns(pl.when(pl.col("day") != gap).then(pl.col("units")).alias("units"))
+    rows = holed.filter(pl.col("day").is_between(gap, gap + timedelta(14)), pl.col("units").is_not_null()).sort(model.row_key)
+    own, served = champion.fitted.scored(rows)["forecast"], as_served(model, champion, holed.lazy(), rows)["forecast"]
+    factors = rows.select("day", factor=served / own).group_by("day").agg(pl.col("factor").mean()).sort("day")["factor"]
+    assert factors.is_between(0.35, 0.55).all()
 
 
 def test_the_former_champion_is_compared_as_it_would_serve() -> None:

@@ -49,7 +49,7 @@ def test_the_usual_error_is_that_of_quiet_days() -> None:
 
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("level", [0.3, 0.4, 2.5])
-def test_a_fall_and_a_rise_are_followed_within_two_weeks_and_halve_the_error(seed: int, level: float) -> None:
+def test_a_fall_and_a_rise_are_followed_within_two_weeks_and_miss_less(seed: int, level: float) -> None:
     rows = shop(seed, 70, {14: level})
     found = level_shifts(rows, USUAL).filter(pl.col("since").is_not_null())
     began = (found["day"][0] - FIRST).days - 14
@@ -86,6 +86,33 @@ def test_a_broken_day_of_thousands_is_not_followed(seed: int) -> None:
     assert quiet["since"].null_count() == quiet.height
     fallen = level_shifts(shop(seed, 60, {14: 0.4}).with_columns(broken.alias("actual")), USUAL)
     assert fallen.filter(pl.col("day") > FIRST + timedelta(25))["factor"].max() < 1.05
+
+
+def test_one_order_in_a_closed_world_is_no_level() -> None:
+    rows = shop(1, 60, {14: 0.0})
+    order = pl.when(pl.int_range(pl.len()) == 50 * 20).then(20_000.0)
+    found = level_shifts(rows.with_columns(order.otherwise(pl.col("actual")).alias("actual")), USUAL)
+    assert found.filter(pl.col("day") > FIRST + timedelta(30))["factor"].max() == 0.1
+
+
+def test_a_day_that_is_forecast_below_nothing_keeps_its_outcome() -> None:
+    days = [FIRST + timedelta(nth) for nth in range(7)]
+    exact = [10.0] * 6 + [-5.0]
+    found = level_shifts(pl.DataFrame({"day": days, "actual": exact, "forecast": exact}), 3.0)
+    assert found["ratio"].to_list()[-1] == 1.0
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_what_gains_nothing_any_more_ends(seed: int) -> None:
+    """Four of five rows are zero, and errors of rows hardly tell a level of 1 from one a little below."""
+    rng = np.random.default_rng(seed)
+    rows = [
+        (FIRST + timedelta(nth), 15.0 * rng.poisson(0.4 if 14 <= nth < 74 else 1.0) * (rng.random() < 0.2), 3.0)
+        for nth in range(200)
+        for _ in range(60)
+    ]
+    found = level_shifts(pl.DataFrame(rows, ["day", "actual", "forecast"], orient="row"), 4.0)
+    assert found["since"][-1] is None
 
 
 def test_nothing_is_followed_before_seven_days_are_known() -> None:

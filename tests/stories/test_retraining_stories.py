@@ -336,6 +336,21 @@ def test_outcomes_are_judged_beside_the_features_that_they_were_made_from(world:
     tripled = lamps.lake.read("lamp_features").with_columns(pl.col("units") * 3).collect()
     lamps.lake.write("lamp_features", tripled, by="day")
     assert look(lamps.lake, QUICK, version).judged == before
+    rows = lamps.lake.read("lamps_outcome").collect()
+    new = lamps.lake.version("lamp_features")
+    assert lamps.lake.write("lamps_outcome", rows, by="day", inputs=[new]) == version  # made again from them, to the same rows
+    assert look(lamps.lake, QUICK, version).judged != before
+
+
+def test_the_level_that_a_former_champion_followed_is_told_of_nobody(world: Callable[..., World]) -> None:
+    lamps = world(new_normal)
+    lamps.pass_days(8)
+    lamps.pass_days(1)
+    learner = known(lamps.model).learner
+    assert situations(lamps.lake, [learner])["lamps"].level_factor > 2
+    lamps.turn()
+    by_hand(lamps.lake, "lamps", 1, "user ada", "this one")
+    assert situations(lamps.lake, [learner])["lamps"].level_factor == 1.0
 
 
 def test_a_version_that_nobody_looked_at_is_looked_at_by_the_run_before_it_trains(world: Callable[..., World]) -> None:

@@ -202,7 +202,7 @@ def _facts(found: _Explained) -> Iterator[tuple[str, str]]:
     yield "made by", f"{text(given['model_version'])}{stood_in}{ahead}, from {text(given['table_version'])}"
     if given["level_factor"] != 1:
         factor = given["level_factor"]
-        yield "level", f"{factor:.2f} x what it makes of the features, as {factor:.0%} of that came true lately"
+        yield "level", f"{factor:.2f} x what it makes of the features: that much of its forecasts came true lately"
     for low in [name for name in given if name.startswith("low_")]:
         yield _level(low), _band(given[low], given[low.replace("low_", "high_")])
     if given["band_from"] is not None:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["backtest", "rehearse"]
 
 _BAD = 1  # exit code: it was answered, and the answer is bad
-_STOPS = {"worse", "slice_harmed", "expectation_failed", "naive_better"}
+_STOPS = {"worse", "slice_harmed", "expectation_failed", "naive_better", "better_as_it_serves"}
 
 _From = Annotated[date | None, typer.Option("--from", metavar="DAY", parser=parse_day, help="First day that is judged.")]
 _To = Annotated[date | None, typer.Option("--to", metavar="DAY", parser=parse_day, help="Last day that is judged.")]

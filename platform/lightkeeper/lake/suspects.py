@@ -18,7 +18,7 @@ from lightkeeper.lake.ledger import Ledger
 from lightkeeper.lake.table import Lake
 from lightkeeper.lake.verdicts import Judged, states
 
-__all__ = ["GROSS", "LASTS", "accept", "follow", "lasting", "suspects"]
+__all__ = ["GROSS", "LASTS", "accept", "doubted", "follow", "lasting", "suspects"]
 
 GROSS = 0.2  # share of a day's rows
 LASTS = 3  # days that fail one after the other
@@ -38,6 +38,11 @@ def _ledger(lake: Lake) -> Ledger:
 def suspects(lake: Lake) -> pl.DataFrame:
     """The days that are suspect now, a row a check: asset, day, check, why, version, known_at."""
     return _now(_ledger(lake).rows())
+
+
+def doubted(lake: Lake) -> frozenset[date]:
+    """The days of which any table is suspect now."""
+    return frozenset(suspects(lake)["day"])
 
 
 def _now(rows: pl.DataFrame) -> pl.DataFrame:

@@ -7,8 +7,11 @@ A model whose features are known weeks ahead learns of a break weeks late. Outco
 came true to what was forecast, over all series and the last seven days. A ratio is never exactly 1, and following noise is worse
 than none; so each day the forecast moved by the ratio of the day before is scored beside the one that was not. What it would have
 missed less, less 15% of a usual day's error, adds up from 0 (Page 1954, "Continuous inspection schemes", on losses); beyond one
-usual day's error the ratio is followed, and until it has cost a usual day's error again. No distribution is assumed, and the most
-that a wrong turn costs is known: about one day's error a turn.
+usual day's error the ratio is followed, until it has gained nothing for three weeks, or has cost a usual day's error again. No
+distribution is assumed, and the most that a wrong turn costs is known: about one day's error a turn.
+
+Absolute errors of rows decide. Where most rows are zero their best forecast lies below the mean, so that a rise is hardly followed
+there, and a fall later: squared errors, which a mean minimises, turned on single large orders.
 """
 
 from __future__ import annotations
@@ -23,14 +26,15 @@ from numpy.typing import NDArray
 
 from lightkeeper.errors import Refused
 
-__all__ = ["CHECK", "WINDOW", "LevelShift", "level_shifts"]
+__all__ = ["CHECK", "LEAST", "MOST", "WINDOW", "LevelShift", "level_shifts"]
 
 _Floats = NDArray[np.float64]
 
 CHECK = "level_shift"
 WINDOW = 7  # days of a ratio, so that every weekday is in it once
 SLACK, LIMIT = 0.15, 1.0  # usual days' errors: what a day must gain to count, and what is needed to follow or to stop
-_LEAST, _MOST = 0.1, 10.0  # of a factor
+FADES = 0.05  # usual days' errors that a followed day must gain to go on: what gains nothing any more ends within three weeks
+LEAST, MOST = 0.1, 10.0  # of a factor
 _FAR = 3.0  # times the median day of the seven, beyond which a day is one order, or broken, and no level
 _CLOSED = 0.05  # of the largest day's forecast: below it nothing was expected, and a ratio says nothing
 _DIGITS, _PLACES = 4, 6  # of a ratio, of a gain: sums over groups differ in their last digits, the same rows give the same table
@@ -99,9 +103,9 @@ def _ratios(days: Sequence[date], actual: _Floats, forecast: _Floats) -> pl.Seri
             found.append(None)
             continue
         open_ = said > _CLOSED * said.max()
-        middle = float(np.median(came[open_] / said[open_]))
-        kept = np.minimum(came, _FAR * middle * said) if middle > 0 else came
-        found.append(float(np.clip(kept.sum() / said.sum(), _LEAST, _MOST)))
+        far = _FAR * max(float(np.median(came[open_] / said[open_])), LEAST)
+        kept = np.minimum(came, far * np.where(open_, said, said.max()))
+        found.append(float(np.clip(kept.sum() / said.sum(), LEAST, MOST)))
     return pl.Series("ratio", found, pl.Float64).round_sig_figs(_DIGITS)
 
 
@@ -125,7 +129,7 @@ def _followed(days: pl.DataFrame) -> pl.DataFrame:
             total = max(0.0, total + (gained or 0.0) - SLACK) if gained is not None else total
             since, total = (day, LIMIT) if total > LIMIT else (None, total)
         else:
-            total = min(LIMIT, total + (gained or 0.0))
+            total = min(LIMIT, total + (gained or 0.0) - FADES)
             since, total = (since, total) if total > 0 else (None, 0.0)
         factors.append(1.0 if since is None or ratio is None else ratio)
         starts.append(since)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Collection
+from datetime import date, timedelta
 
 import polars as pl
 
@@ -22,13 +23,14 @@ def past_of(model: Model, trained: Trained, table: pl.LazyFrame) -> pl.DataFrame
     return new if held is None else pl.concat([held, new.select(held.columns)])
 
 
-def shifts(model: Model, trained: Trained | None, past: pl.DataFrame) -> pl.DataFrame:
+def shifts(model: Model, trained: Trained | None, past: pl.DataFrame, left_out: Collection[date] = ()) -> pl.DataFrame:
     """The factor in force at the end of each day since a version was trained, as `measure.level_shift` finds it.
 
     Args:
         model: the declaration.
         trained: the version; None: the naive forecast, which has the level of the last days by itself.
         past: what `past_of` gives.
+        left_out: days that are no outcome of the world, such as those that look broken.
 
     Returns the columns of `level_shifts`; no row for the naive forecast, and where the model does not follow.
     """
@@ -36,7 +38,8 @@ def shifts(model: Model, trained: Trained | None, past: pl.DataFrame) -> pl.Data
         return level_shifts(pl.DataFrame(schema={"day": pl.Date, "actual": pl.Float64, "forecast": pl.Float64}), None)
     own = pl.col(model.time) > trained.last_day
     backtest = past.filter(~own).select((pl.col("actual") - pl.col("forecast")).abs().mean()).item()
-    return level_shifts(past.filter(own).select(pl.col(model.time).alias("day"), "actual", "forecast"), backtest)
+    known = past.filter(own, ~pl.col(model.time).is_in(list(left_out)))
+    return level_shifts(known.select(pl.col(model.time).alias("day"), "actual", "forecast"), backtest)
 
 
 def moved(rows: pl.DataFrame, factor: pl.Expr) -> pl.DataFrame:
@@ -48,8 +51,9 @@ def past_as_served(model: Model, rows: pl.DataFrame, factors: pl.DataFrame) -> p
     """Forecasts of past days as they were served: each with the factor that was in force a week before its day."""
     if factors.is_empty() or (factors["factor"] == 1).all():
         return rows
-    made = factors.select((pl.col("day") + _KNOWN_AHEAD).alias(model.time), pl.col("factor").alias(" factor"))
-    found = rows.join(made, on=model.time, how="left", maintain_order="left")
+    made = factors.select((pl.col("day") + _KNOWN_AHEAD).alias(model.time), pl.col("factor").alias(" factor")).sort(model.time)
+    days = rows.select(pl.col(model.time).unique().sort()).join_asof(made, on=model.time, strategy="backward")
+    found = rows.join(days, on=model.time, how="left", maintain_order="left")
     return moved(found, pl.col(" factor").fill_null(1.0)).drop(" factor")
 
 

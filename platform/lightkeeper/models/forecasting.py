@@ -7,7 +7,7 @@ which factor it was moved.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -98,7 +98,7 @@ def server(model: str, versions: pl.LazyFrame | None, standing: Sequence[int]) -
     return Server(model, None, "naive", tuple(passed))
 
 
-def forecast(model: Model, who: Server, table: pl.LazyFrame, made_from: str) -> Forecast:
+def forecast(model: Model, who: Server, table: pl.LazyFrame, made_from: str, left_out: Collection[date] = ()) -> Forecast:
     """Forecasts of the `horizon` days after the last day with a known target; without a horizon of rows without a target.
 
     The rows are sorted by time and keys: keys, time, `origin` (last known day) and `days_ahead` (1 to the horizon; both only
@@ -107,7 +107,8 @@ def forecast(model: Model, who: Server, table: pl.LazyFrame, made_from: str) -> 
     `outside` (features beyond what was learnt), `model_version`, `made_by`, `level_factor` (what the version's own forecast was
     multiplied with; 1 unless a shift of the level is followed), `table_version`.
 
-    A version that was trained for other features than are declared now uses its own.
+    A version that was trained for other features than are declared now uses its own. A shift of the level is told by all days that
+    have matured but those `left_out`, which look broken.
 
     Raises Refused: no day is known, there is nothing to forecast, the table lacks a column that the version was trained for,
         a feature is infinite, or the version was trained for another target.
@@ -121,7 +122,7 @@ def forecast(model: Model, who: Server, table: pl.LazyFrame, made_from: str) -> 
     found = who.trained.fitted.scored(ahead) if who.trained else naive_forecasts(model, known, ahead, origin)
     rows = with_scales(model, scored(model, ahead, found, origin), known, origin)
     past = calibration(model, who, table, known)
-    factors = shifts(model, who.trained, past)
+    factors = shifts(model, who.trained, past, left_out)
     shift = LevelShift.of(factors)
     rows = moved(rows, pl.lit(shift.factor))
     bands, how = _bands(model, past_as_served(model, past, factors), rows)
@@ -141,7 +142,7 @@ def forecast(model: Model, who: Server, table: pl.LazyFrame, made_from: str) -> 
         pl.lit(made_from).alias("table_version"),
     )
     if how is None or model.horizon is None:
-        return Forecast(made, origin if model.horizon else None, how, new)
+        return Forecast(made, origin if model.horizon else None, how, new, shift=shift)
     week = total_interval(how, _day(model, rows.filter(pl.col("days_ahead") <= _WEEK)))
     return Forecast(made, origin, how, new, week, shift)
 

@@ -126,7 +126,7 @@ def loss_for(model: Model) -> Loss:
 def judge(model: Model, table: pl.LazyFrame, challenger: Trained, champion: Trained | None, alpha: float) -> Judgement:
     """Judge a challenger beside the champion (None: the naive forecast serves) on the rows after both cuts.
 
-    Both by themselves; a challenger that wins is then set beside the champion as it serves, following a shift of the level.
+    All by themselves; who wins is then set beside the champion as it serves, following a shift of the level.
 
     Raises Refused: the table lacks a column that one of them was trained for, or there is no known day after the cuts.
     """
@@ -140,7 +140,7 @@ def judge(model: Model, table: pl.LazyFrame, challenger: Trained, champion: Trai
     numbers = {"challenger": challenger.version.number, "champion": champion.version.number if champion else 0, "naive": 0}
     contest = _contest(model, scored_rows, numbers, [one for one in held if not one.holds])
     ruling = rule(model.promote_if, alpha, contest)
-    if champion is not None and ruling.action == "promote":
+    if champion is not None and ruling.action != "reject":
         ruling = _beside_served(model, ruling, contest, as_served(model, champion, table, panel.judged), scored_rows)
     days = panel.judged[model.time]
     return Judgement(
@@ -227,12 +227,13 @@ def _contest(model: Model, rows: Mapping[str, pl.DataFrame], numbers: Mapping[st
 def _beside_served(
     model: Model, ruling: Ruling, contest: Contest, served: pl.DataFrame, rows: Mapping[str, pl.DataFrame]
 ) -> Ruling:
-    """A promotion only where the challenger missed by no more than the champion as it served: it begins without its level."""
-    both = rows["challenger"].with_columns(served=served["forecast"])
-    days = daily(both, {"served": "served", "challenger": "forecast"}, contest.loss, time=model.time)
-    if days["challenger"].sum() <= days["served"].sum():
+    """Another serves only where it missed by no more than the champion as it served: it begins without its level."""
+    rival, name = ("challenger", contest.challenger) if ruling.action == "promote" else ("naive", contest.naive)
+    both = rows[rival].with_columns(served=served["forecast"])
+    days = daily(both, {"served": "served", "rival": "forecast"}, contest.loss, time=model.time)
+    if days["rival"].sum() <= days["served"].sum():
         return ruling
-    pair = compared(days, ("served", str(contest.champion)), ("challenger", contest.challenger), 0.5, model.promote_if.block)
+    pair = compared(days, ("served", str(contest.champion)), ("rival", name), 0.5, model.promote_if.block)
     why = f"{contest.champion} stays: over {days.height} days, following a shift of the level, {told(pair, contest.loss)}."
     return replace(ruling, action="reject", code="better_as_it_serves", why=why)
 

@@ -176,6 +176,9 @@ class Model:
         rule: object = self.retrain_if
         if not isinstance(rule, Retrain):
             yield f"retrain_if is {self.retrain_if!r}; give a rule, such as lk.Retrain(cool_down_days=14)."
+        follow: object = self.follow_level
+        if not isinstance(follow, bool):
+            yield f"follow_level is {follow!r}; it is True or False."
         odd = [level for level in self.levels if not isinstance(level, float) or not 0 < level < 1]
         if odd or len(set(self.levels)) < len(self.levels):
             yield f"levels are shares between 0 and 1, each once, such as (0.8, 0.95); given is {self.levels!r}."

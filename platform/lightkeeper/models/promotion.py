@@ -33,7 +33,7 @@ from lightkeeper.values import Decision, TableVersion
 
 __all__ = ["Bench", "Write", "by_hand", "follow", "unfollowed"]
 
-_AS_GOOD = ("tie", "worse", "not_better_than_naive")  # the champion is no worse for being old
+_AS_GOOD = ("tie", "worse", "not_better_than_naive", "better_as_it_serves")  # the champion is no worse for being old
 
 Write = Callable[[pl.DataFrame, int, TableVersion], None]  # the row, its number, the table version that it learnt from
 

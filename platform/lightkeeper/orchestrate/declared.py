@@ -17,7 +17,7 @@ __all__ = ["columns_of", "declared_version"]
 
 def declared_version(model: Model) -> str:
     """Changes with the declaration: other features or parameters are other code."""
-    said = f"{declared(model)} {model.expect} {model.promote_if}"
+    said = f"{declared(model)} {model.expect} {model.promote_if} {model.follow_level}"
     return f"declared:{hashlib.sha256(said.encode()).hexdigest()[:12]}"
 
 

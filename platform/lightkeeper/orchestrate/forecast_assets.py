@@ -7,6 +7,7 @@ import dagster as dg
 import polars as pl
 
 from lightkeeper.errors import ModelAltered
+from lightkeeper.lake.suspects import doubted
 from lightkeeper.models import explained
 from lightkeeper.models.decisions import decisions, standing
 from lightkeeper.models.explaining import feature_history
@@ -55,7 +56,7 @@ def _forecast_asset(model: Model) -> dg.AssetsDefinition:
         who = server(model.name, versions.frame if versions else None, stands)
         for sentence in who.passed_over:
             context.log.warning(sentence)
-        made = forecast(model, who, table.frame, str(table.version))
+        made = forecast(model, who, table.frame, str(table.version), doubted(manager.lake))
         return TableOutput(
             made.rows,
             days=frozenset(made.rows[by].unique()),
@@ -84,6 +85,8 @@ def _forecast_shown(model: Model, who: Server, made: Forecast) -> dict[str, Any]
         found[f"no interval of {level:.0%}"] = why
     for name, values_ in made.unseen.items():
         found[f"new in {name}"] = ", ".join(values_[:10])
+    if made.shift.since is not None:
+        found["level"] = f"{made.shift.factor:.2f} x what {who.name} makes of the features, since {made.shift.since}"
     return found | {"passed over": " ".join(who.passed_over)} if who.passed_over else found
 
 

@@ -9,7 +9,7 @@ from dagster._core.launcher import CheckRunHealthResult, WorkerStatus
 
 __all__ = ["LocalRunLauncher"]
 
-_LATE = 2.0  # seconds by which a clock may differ: a process that began after its run's event is another with the same id
+_LATE = 3600.0  # seconds by which a clock may be set forward: a process that began later than that is another with the same id
 
 
 class LocalRunLauncher(DefaultRunLauncher):
@@ -39,6 +39,7 @@ def _lives(pid: int, at: float) -> bool:
 
     try:
         process = psutil.Process(pid)
-        return bool(process.create_time() <= at + _LATE and process.status() != psutil.STATUS_ZOMBIE)
+        late = _LATE if psutil.boot_time() <= at else 0.0  # after a start of the machine every process is another
+        return bool(process.create_time() <= at + late and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False

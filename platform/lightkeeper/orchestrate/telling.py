@@ -56,6 +56,12 @@ def told_solved(lake: Lake, model: Model, state: State) -> None:
             solved(lake, row["cause"], row["asset"], "Nothing asks for a retraining any more.", row["episode"])
 
 
+def _worth(state: State, cause: Cause) -> str:
+    """What the cause is worth, of forecasts as a version makes them."""
+    followed = state.level_factor != 1 and bool(cause.worth)
+    return f"{cause.worth}, before its forecasts follow the level" if followed else cause.worth
+
+
 def _serves(state: State) -> str:
     """Who serves meanwhile, and how."""
     followed = f", its forecasts multiplied by {state.level_factor:.2f}" if state.level_factor != 1 else ""
@@ -70,7 +76,7 @@ def _of_cause(model: Model, state: State, cause: Cause, said: Decision) -> Alert
     }[cause.kind]
     return Alert(
         cause=cause.check, asset=cause.asset, episode=cause.episode(state.champion), role="data_scientist",
-        symptom=short(symptom), since=cause.since, why=cause.why, effect=cause.worth,
+        symptom=short(symptom), since=cause.since, why=cause.why, effect=_worth(state, cause),
         done=f"{_serves(state)}. {said.why}",
         to_do=f"lightkeeper model decisions {model.name}", links=(link(cause.asset),), owners=model.owners,
     )  # fmt: skip

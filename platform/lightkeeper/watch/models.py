@@ -8,13 +8,14 @@ from typing import cast
 
 import polars as pl
 
+from lightkeeper.lake.suspects import doubted
 from lightkeeper.lake.table import Lake
 from lightkeeper.lake.verdicts import Judged, states
 from lightkeeper.measure.anomaly import WINDOWS
 from lightkeeper.measure.decay import accuracy, covers
 from lightkeeper.measure.freshness import model_age
 from lightkeeper.measure.level_shift import CHECK as LEVEL_SHIFT
-from lightkeeper.measure.level_shift import WINDOW, LevelShift
+from lightkeeper.measure.level_shift import LEAST, MOST, WINDOW, LevelShift
 from lightkeeper.models import shadow
 from lightkeeper.models.decisions import decisions, standing
 from lightkeeper.models.following import shifts
@@ -71,8 +72,10 @@ def look(lake: Lake, model: Model, version: TableVersion, run_id: str | None = N
 
 def _beside(lake: Lake, model: Model, version: TableVersion) -> pl.LazyFrame:
     """The model's table as the outcomes were made from it; as it is now, where another writer made them."""
-    read = next((one.version for one in lake.commit(version).inputs if one.version.table == model.table), None)
-    return lake.read(model.table, read)
+    again = lake.unchanged.rows().filter(pl.col("table") == version.table, pl.col("version") == version.version)
+    names = again["inputs"].to_list()[-1] if again.height else [str(one.version) for one in lake.commit(version).inputs]
+    read = (one for one in map(TableVersion.parse, names) if one.table == model.table)
+    return lake.read(model.table, next(read, None))
 
 
 def _age(lake: Lake, model: Model, champion: _Champion, known: pl.DataFrame) -> tuple[date | None, list[Verdict]]:
@@ -119,7 +122,7 @@ def _outcomes(  # noqa: PLR0913, PLR0917 - what a look stands on
         series, verdict = _anomalies(model, who, recent, past, known)
         found.append(verdict)
     if model.follows:
-        found.append(_level(who, LevelShift.of(shifts(model, who.trained, every))))
+        found.append(_level(who, LevelShift.of(shifts(model, who.trained, every, doubted(lake))), judged=past.height > 0))
     return [*found, _former(model, champion, table)], series, last
 
 
@@ -141,16 +144,20 @@ def _concept(lake: Lake, model: Model, found: Verdict) -> Verdict:
     return replace(found, kind="concept", why=why)
 
 
-def _level(who: Server, shift: LevelShift) -> Verdict:
-    """Whether what comes true has another level than the version forecasts, and forecasts follow it."""
+def _level(who: Server, shift: LevelShift, *, judged: bool) -> Verdict:
+    """Whether what comes true has another level than the version forecasts, and forecasts follow it; judged: it has a backtest."""
     if who.trained is None:
-        return Verdict(LEVEL_SHIFT, "unknown", f"{who.name} serves: it has the level of the last days by itself.")
+        return Verdict(LEVEL_SHIFT, "unknown", f"{who.name} serves: it has the level of its last season by itself.")
     if shift.ratio is None:
-        why = f"Fewer than {WINDOW} days have matured since {who.name} was trained: its level is not compared yet."
-        return Verdict(LEVEL_SHIFT, "learning", why)
-    came = f"In the last {WINDOW} days {shift.ratio:.0%} of what {who.name} forecast came true"
+        why = f"No ratio of outcomes to forecasts yet: {WINDOW} days must have matured since {who.name} was trained, and it must"
+        return Verdict(LEVEL_SHIFT, "learning", f"{why} have forecast more than 0 on them.")
+    bound = {LEAST: " or less", MOST: " or more"}.get(shift.ratio, "")
+    came = f"In the last {WINDOW} days {shift.ratio:.0%}{bound} of what {who.name} forecast came true"
+    if not judged:
+        why = f"{came}. {who.name} has no backtest beside which following that could be better: it is not followed."
+        return Verdict(LEVEL_SHIFT, "unknown", why, shift.ratio, n=WINDOW)
     if shift.since is None:
-        return Verdict(LEVEL_SHIFT, "passed", f"{came}; to follow that would not have been better.", shift.ratio, n=WINDOW)
+        return Verdict(LEVEL_SHIFT, "passed", f"{came}; to follow that has not missed less.", shift.ratio, n=WINDOW)
     why = f"{came}. Its forecasts are multiplied by that since {shift.since}, as it misses less; they stop when it does not."
     return Verdict(LEVEL_SHIFT, "drifted", why, shift.ratio, n=WINDOW)
 

@@ -57,7 +57,7 @@ def situations(lake: Lake, learners: Sequence[Learner], events: Sequence[Event] 
             model.name, serves, model.retrain_if, model.judged_days, now,
             _matured(model, by_asset), tuple(_causes(model, by_asset, moved.get(model.name))), tuple(_bad(one, by_asset, days)),
             tried[model.name], tuple(events), _learnt(of_model, serves), model.promote_if.least_days,
-            _followed(model, by_asset),
+            _followed(model, by_asset, moved.get(model.name)),
         )  # fmt: skip
     return found
 
@@ -80,9 +80,10 @@ def _matured(model: Model, rows: _Rows) -> date | None:
     return next((row["day"] for row in rows.get(model.outcome_table, []) if row["check"] == "unlearnt"), None)
 
 
-def _followed(model: Model, rows: _Rows) -> float:
-    """What forecasts are multiplied with now."""
-    mine = [row for row in rows.get(model.outcome_table, []) if row["check"] == LEVEL_SHIFT and row["state"] in BAD]
+def _followed(model: Model, rows: _Rows, moved: datetime | None) -> float:
+    """What the forecasts of who serves now are multiplied with."""
+    found = (row for row in rows.get(model.outcome_table, []) if row["check"] == LEVEL_SHIFT and row["state"] in BAD)
+    mine = [row for row in found if moved is None or row["known_at"] >= moved]
     return float(mine[0]["measured"]) if mine else 1.0
 
 
