@@ -21,6 +21,7 @@ from assets.contracts import Sale
 from assets.scenarios import SCENARIOS
 from benchmarks.gate import wilson
 from lightkeeper.lake.ledger import Ledger
+from lightkeeper.lake.suspects import follow, suspects
 from lightkeeper.lake.table import Lake
 from lightkeeper.lake.verdicts import record
 from lightkeeper.measure.contract import split
@@ -45,6 +46,7 @@ MODEL = Model(name="demand", table="daily", keys=("product",), time="day", targe
 WATCHED = Watched("sales", "day", segments=("country",))
 PROMISE, LOOK = span("30h"), time(8)
 CALLED = {"calibration": "instrument", "population": "population", "late": "arrival", "missing": "arrival"}
+BROKEN = (0.1, 0.2, 0.3, 0.5, 1.0)  # shares of a poisoned day's lines
 SOON = {"campaign": 5, "lockdown": 5}  # days of trade: two after the third abnormal one
 
 
@@ -54,6 +56,7 @@ class Played:
 
     bad: dict[int, list[Verdict]] = field(default_factory=dict)
     days: int = 0
+    broken: int = 0  # days that look broken, from which no model learns
 
     @property
     def first(self) -> int | None:
@@ -77,15 +80,17 @@ def run(quick: bool) -> dict[str, Any]:  # noqa: FBT001 - the runner's own word
     """Rows of what was noticed; quick: two scenarios, one seed."""
     names, seeds = (("quiet", "poison"), 1) if quick else (NAMES, SEEDS)
     played = {name: [play(name, FIRST + seed) for seed in range(seeds)] for name in names}
-    rows = [_alarms(name, found) for name, found in played.items() if name in {"quiet", "season"}]
+    rows = [row for name, found in played.items() if name in {"quiet", "season"} for row in _alarms(name, found)]
     rows += [row for name, found in played.items() if name not in {"quiet", "season"} for row in _noticed(name, found)]
+    rows += [_broken(share, seeds) for share in ((1.0,) if quick else BROKEN)]
     confusion = {name: Counter(one.called for one in found) for name, found in played.items()}
     return {"rows": [*rows, *_columns(played)], "confusion": {name: dict(counts) for name, counts in confusion.items()}}
 
 
-def play(name: str, seed: int) -> Played:
-    """One scenario of one seed."""
-    script = next(one for one in SCENARIOS if one.name == name).script(Settings(seed=seed, after_days=AFTER))
+def play(name: str, seed: int, magnitude: float | None = None, days: int = AFTER) -> Played:
+    """One scenario of one seed, for some days."""
+    settings = Settings(seed=seed, after_days=days, magnitude=magnitude)
+    script = next(one for one in SCENARIOS if one.name == name).script(settings)
     if name == "campaign":
         return _campaign(script)
     with tempfile.TemporaryDirectory() as folder:
@@ -140,7 +145,9 @@ class _Shop:
         if last.day is not None:
             verdicts += contract(self.lake, "sales", "sales_rejected", last.day, rows)
         record(self.lake, found)
+        follow(self.lake, [replace(last, verdicts=tuple(verdicts))])
         if number:
+            self.found.broken = suspects(self.lake)["day"].n_unique()
             self.found.bad[number] = [one for one in verdicts if one.bad]
 
 
@@ -175,9 +182,19 @@ def _row(what: str, count: int, of: int, limit: float | None = None, other: floa
             "limit_of": "ours_s", "n": of, "unit": "%"}  # fmt: skip
 
 
-def _alarms(name: str, found: list[Played]) -> dict[str, Any]:
+def _broken(share: float, seeds: int) -> dict[str, Any]:
+    found = [play("poison", FIRST + seed, share, 1) for seed in range(seeds)]
+    what = f"poison of {share:.0%} of a day's lines: it does not look broken"
+    return _row(what, sum(not one.broken for one in found), len(found))
+
+
+def _alarms(name: str, found: list[Played]) -> list[dict[str, Any]]:
     days = sum(len(one.bad) for one in found)
-    return _row(f"{name}: days on which anything is called bad", sum(bool(bad) for one in found for bad in one.bad.values()), days)
+    broken = _row(f"{name}: days that look broken", sum(one.broken for one in found), days)
+    return [
+        broken,
+        _row(f"{name}: days on which anything is called bad", sum(bool(bad) for one in found for bad in one.bad.values()), days),
+    ]
 
 
 def _noticed(name: str, found: list[Played]) -> list[dict[str, Any]]:

@@ -52,6 +52,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"levels": (0.8, 0.8)}, "levels are shares between 0 and 1, each once"),
     ({"season": 0}, "season is 0; it is a whole number, 1 at least"),
     ({"windows": 1.5}, "windows is 1.5; it is a whole number"),
+    ({"follow_level": "no"}, "follow_level is 'no'; it is True or False"),
     ({"promote_if": 0.05}, "give a gate, such as lk.Gate(alpha=0.01)"),
     ({"slices": "shop"}, 'write ("price",) with the comma'),
     ({"slices": ("units",)}, "the target 'units' is no slice"),
