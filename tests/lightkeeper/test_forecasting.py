@@ -15,6 +15,7 @@ import pytest
 from lightkeeper.errors import Refused
 from lightkeeper.measure.novelty import Reference
 from lightkeeper.models.backtesting import scored
+from lightkeeper.models.following import moved as move
 from lightkeeper.models.forecasting import Server, forecast, server
 from lightkeeper.models.model import Model
 from lightkeeper.models.outcomes import forecast_schema, outcome_schema, outcomes
@@ -147,11 +148,22 @@ def test_while_outcomes_have_another_level_forecasts_and_limits_are_moved_to_it(
     assert float(str(error["m"])) < float(str(error["o"])) / 3
 
 
-def test_intervals_around_moved_forecasts_are_those_of_moved_forecasts() -> None:
-    who, rows = judged(0.4)
+def test_a_band_is_not_narrowed_above_by_a_fall_and_is_widened_by_a_rise() -> None:
+    rows = pl.DataFrame({"forecast": [10.0], "low": [4.0], "high": [25.0]})
+    assert move(rows, pl.lit(0.5)).row(0) == (5.0, 2.0, 20.0)
+    assert move(rows, pl.lit(2.0)).row(0) == (20.0, 8.0, 50.0)
+    assert move(rows.with_columns(low=pl.lit(None, pl.Float64), high=pl.lit(None, pl.Float64)), pl.lit(2.0)).row(0) == (
+        20.0,
+        None,
+        None,
+    )
+
+
+def test_intervals_around_moved_forecasts_learn_from_what_moved_forecasts_missed() -> None:
+    who, rows = judged(0.4, since=39)
     moved, own = (made(model, who, rows) for model in (LAMPS, replace(LAMPS, follow_level=False)))
     width = {name: (one["high_80"] - one["low_80"]).mean() for name, one in (("moved", moved), ("own", own))}
-    assert float(str(width["moved"])) < 0.6 * float(str(width["own"]))
+    assert float(str(width["moved"])) < float(str(width["own"]))
 
 
 def test_days_that_look_broken_tell_no_level() -> None:

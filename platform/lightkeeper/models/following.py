@@ -43,8 +43,15 @@ def shifts(model: Model, trained: Trained | None, past: pl.DataFrame, left_out: 
 
 
 def moved(rows: pl.DataFrame, factor: pl.Expr) -> pl.DataFrame:
-    """Rows with their `forecast`, `low` and `high` multiplied."""
-    return rows.with_columns(pl.col("forecast", "low", "high") * factor)
+    """Rows with their `forecast` and `low` multiplied, and `high` at least as far above the forecast as it was.
+
+    Where the level falls, what is sold may still vary as before: how much less it varies is learnt from what is missed.
+    """
+    forecast, high = pl.col("forecast") * factor, pl.col("high")
+    above = pl.max_horizontal(high * factor, forecast + high - pl.col("forecast"))
+    return rows.with_columns(
+        forecast.alias("forecast"), pl.col("low") * factor, pl.when(high.is_not_null()).then(above).alias("high")
+    )
 
 
 def past_as_served(model: Model, rows: pl.DataFrame, factors: pl.DataFrame) -> pl.DataFrame:
