@@ -162,11 +162,12 @@ def _errors(home: Any, script: Any, seed: int) -> dict[str, Any]:
 
 def _followed(model: Any, version: Any, table: Any, alone: pl.DataFrame) -> pl.DataFrame:
     """What a version that is never replaced would have missed by, one day ahead, its forecasts following a shift of the level."""
-    from lightkeeper.models.following import past_of, shifts
+    from lightkeeper.models.following import past_as_served, past_of, shifts
 
-    factors = shifts(model, version, past_of(model, version, table)).select(pl.col("day") + timedelta(1), "factor")
-    moved = alone.join(factors, on="day", how="left", maintain_order="left").with_columns(pl.col("factor").fill_null(1.0))
-    return moved.with_columns((pl.col(model.target) - pl.col("forecast") * pl.col("factor")).alias("error"))
+    factors = shifts(model, version, past_of(model, version, table))
+    bare = alone.with_columns(low=pl.lit(None, pl.Float64), high=pl.lit(None, pl.Float64))
+    moved = past_as_served(model, bare, factors, ahead=1)
+    return moved.with_columns((pl.col(model.target) - pl.col("forecast")).alias("error"))
 
 
 # ---- rows

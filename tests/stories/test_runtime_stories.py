@@ -48,6 +48,15 @@ defs = dg.Definitions.merge(lk.project(__file__, assets=[kiln]), dg.Definitions(
 '''
 
 
+def kiln_of(folder: Path) -> Home:
+    """The project with the kiln, and its home."""
+    (folder / "pyproject.toml").write_text("[tool.lightkeeper]\n")
+    (folder / "definitions.py").write_text(PROJECT)
+    home = Home(folder / ".lightkeeper")
+    home.create(HomeRecord("sample", "kiln", 0, date(2026, 1, 5), datetime(2026, 3, 2, 6, tzinfo=UTC)))
+    return home
+
+
 def test_only_steps_beyond_the_limit_of_their_asset_are_slow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(learners.STEPS, "land_sales", ("sales", "sales_rejected"))
     limits = {"sales": 10.0, "sales_rejected": 12.0, "demand": 100.0}
@@ -58,10 +67,7 @@ def test_only_steps_beyond_the_limit_of_their_asset_are_slow(monkeypatch: pytest
 
 
 def test_a_run_beyond_its_norm_warns_once_and_beyond_twice_is_cancelled(tmp_path: Path) -> None:
-    (tmp_path / "pyproject.toml").write_text("[tool.lightkeeper]\n")
-    (tmp_path / "definitions.py").write_text(PROJECT)
-    home = Home(tmp_path / ".lightkeeper")
-    home.create(HomeRecord("sample", "kiln", 0, date(2026, 1, 5), datetime(2026, 3, 2, 6, tzinfo=UTC)))
+    home = kiln_of(tmp_path)
     lake = Lake(home.lake, clock=home.now)
     norm = Verdict("run_time", "passed", "It took 1 s; the limit is 6 s.", 1.0, 6.0, 20)
     record(lake, [Judged(TableVersion("kiln", 0), verdicts=(norm,))])
@@ -77,10 +83,7 @@ def test_a_run_beyond_its_norm_warns_once_and_beyond_twice_is_cancelled(tmp_path
 
 
 def test_a_run_whose_process_was_killed_is_told_and_holds_no_place_in_the_queue(tmp_path: Path) -> None:
-    (tmp_path / "pyproject.toml").write_text("[tool.lightkeeper]\n")
-    (tmp_path / "definitions.py").write_text(PROJECT)
-    home = Home(tmp_path / ".lightkeeper")
-    home.create(HomeRecord("sample", "kiln", 0, date(2026, 1, 5), datetime(2026, 3, 2, 6, tzinfo=UTC)))
+    home = kiln_of(tmp_path)
     with daemon(tmp_path, "definitions", home, own_process=False) as one:
         killed = until_it_works(one)
         one.tick()

@@ -177,10 +177,12 @@ def _alert(row: dict[str, Any]) -> str:
 
 
 def _line(row: dict[str, Any]) -> str:
+    from lightkeeper.measure.level_shift import CHECK
+
     where = f" of {row['column']}" if row["column"] else ""
     part = f" ({row['segment']})" if row["segment"] else ""
     kind = f": {row['kind']}" if row["kind"] else ""
-    if row["check"] == "level_shift":
+    if row["check"] == CHECK:
         kind = f": forecasts x {row['measured']:.2f}"
     return text(f"{row['state']}  {row['asset']} {row['check']}{where}{part}{kind}")
 

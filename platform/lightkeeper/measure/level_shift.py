@@ -125,12 +125,13 @@ def _followed(days: pl.DataFrame) -> pl.DataFrame:
     starts: list[date | None] = []
     total, since = 0.0, None
     for day, ratio, gained in days.select("day", "ratio", "gained").iter_rows():
-        if since is None:
-            total = max(0.0, total + (gained or 0.0) - SLACK) if gained is not None else total
-            since, total = (day, LIMIT) if total > LIMIT else (None, total)
-        else:
+        if since is not None:
             total = min(LIMIT, total + (gained or 0.0) - FADES)
-            since, total = (since, total) if total > 0 else (None, 0.0)
+            since = since if total > 0 else None
+        elif gained is not None:
+            total += gained - SLACK
+            since = day if total > LIMIT else None
+        total = min(LIMIT, max(0.0, total))
         factors.append(1.0 if since is None or ratio is None else ratio)
         starts.append(since)
     return days.with_columns(pl.Series("factor", factors, pl.Float64), pl.Series("since", starts, pl.Date))

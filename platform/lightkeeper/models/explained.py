@@ -11,8 +11,10 @@ from typing import Any
 import polars as pl
 
 from lightkeeper.errors import Refused
+from lightkeeper.measure.level_shift import CHECK
 from lightkeeper.models.explaining import Before, changed, contributions
 from lightkeeper.models.model import Model
+from lightkeeper.models.outcomes import unmoved
 from lightkeeper.models.registry import Trained, read_version
 
 __all__ = ["HISTORY", "HISTORY_NOTES", "NOTES", "explanation", "schema"]
@@ -152,7 +154,7 @@ def _level(model: Model, given: pl.DataFrame) -> pl.DataFrame:
     return given.filter(factor != 1).sort(model.row_key).select(
         *model.row_key,
         pl.lit("level").alias("part"),
-        pl.lit("level_shift").alias("name"),
+        pl.lit(CHECK).alias("name"),
         factor.alias("value"),
         pl.lit(None, pl.String).alias("category"),
         (forecast - forecast / factor).alias("contribution"),
@@ -168,16 +170,11 @@ def _level_changed(model: Model, now: pl.DataFrame, then: pl.DataFrame, moved: p
     return rows.select(
         *keys,
         pl.lit("change").alias("part"),
-        pl.lit("level_shift").alias("name"),
+        pl.lit(CHECK).alias("name"),
         pl.lit(None, pl.Float64).alias("value"),
         pl.lit(None, pl.String).alias("category"),
         more,
     )
-
-
-def _unmoved(model: Model, given: pl.DataFrame) -> pl.DataFrame:
-    """Forecasts as the version itself made them."""
-    return given.with_columns(pl.col(model.forecast_column) / pl.col("level_factor"))
 
 
 def _before(
@@ -188,8 +185,8 @@ def _before(
     if len(names) != 1:
         return None, ()
     if names[0] == str(trained.version):
-        return Before(_unmoved(model, older), model.forecast_column), ()
+        return Before(unmoved(older, model.forecast_column), model.forecast_column), ()
     previous = _trained(model, names[0], versions)
     if previous is None:  # the naive forecast served: what changed is who forecasts
         return None, ()
-    return Before(_unmoved(model, older), model.forecast_column, previous.fitted), previous.fitted.features
+    return Before(unmoved(older, model.forecast_column), model.forecast_column, previous.fitted), previous.fitted.features

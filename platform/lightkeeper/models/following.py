@@ -14,7 +14,7 @@ from lightkeeper.models.registry import Trained, calibration_of
 
 __all__ = ["as_served", "moved", "past_as_served", "past_of", "shifts"]
 
-_KNOWN_AHEAD = timedelta(7)  # how long before its day a past forecast is taken to have been made, for the factor that it had
+_AHEAD = 7  # days before its day at which a past forecast is taken to have been made, for the factor that it had
 
 
 def past_of(model: Model, trained: Trained, table: pl.LazyFrame) -> pl.DataFrame:
@@ -54,11 +54,11 @@ def moved(rows: pl.DataFrame, factor: pl.Expr) -> pl.DataFrame:
     )
 
 
-def past_as_served(model: Model, rows: pl.DataFrame, factors: pl.DataFrame) -> pl.DataFrame:
-    """Forecasts of past days as they were served: each with the factor that was in force a week before its day."""
+def past_as_served(model: Model, rows: pl.DataFrame, factors: pl.DataFrame, ahead: int = _AHEAD) -> pl.DataFrame:
+    """Forecasts of past days as they were served: each with the factor that was in force so many days before its day."""
     if factors.is_empty() or (factors["factor"] == 1).all():
         return rows
-    made = factors.select((pl.col("day") + _KNOWN_AHEAD).alias(model.time), pl.col("factor").alias(" factor")).sort(model.time)
+    made = factors.select((pl.col("day") + timedelta(ahead)).alias(model.time), pl.col("factor").alias(" factor")).sort(model.time)
     days = rows.select(pl.col(model.time).unique().sort()).join_asof(made, on=model.time, strategy="backward")
     found = rows.join(days, on=model.time, how="left", maintain_order="left")
     return moved(found, pl.col(" factor").fill_null(1.0)).drop(" factor")

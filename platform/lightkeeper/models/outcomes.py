@@ -54,10 +54,9 @@ def outcomes(model: Model, forecasts: pl.LazyFrame, table: pl.LazyFrame) -> pl.D
     )  # fmt: skip
 
 
-def unmoved(outcomes: pl.DataFrame) -> pl.DataFrame:
-    """Outcomes with the forecasts that the version itself made, before a shift of the level was followed."""
-    own = pl.col("forecast") / pl.col("level_factor")
-    return outcomes.with_columns(own.alias("forecast")).with_columns((pl.col("actual") - pl.col("forecast")).alias("error"))
+def unmoved(rows: pl.DataFrame, column: str = "forecast") -> pl.DataFrame:
+    """Forecasts, or outcomes, with those that the version itself made, before a shift of the level was followed."""
+    return rows.with_columns(pl.col(column) / pl.col("level_factor"))
 
 
 def forecast_schema(model: Model) -> tuple[Mapping[str, pl.DataType], Mapping[str, str]]:
