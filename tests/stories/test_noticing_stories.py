@@ -18,11 +18,13 @@ import lightkeeper as lk
 from assets import LANDINGS
 from assets.sales import holidays
 from assets.scenarios import SCENARIOS
+from lightkeeper.alerts.kept import standing
 from lightkeeper.lake.table import Lake
 from lightkeeper.lake.verdicts import states, verdicts
 from lightkeeper.orchestrate.replay import Moment, begin, play, settle
 from lightkeeper.orchestrate.running import DAGSTER_YAML, checked, landed, materialize
 from lightkeeper.orchestrate.scenario import Script, Settings
+from lightkeeper.orchestrate.sensing import Senses
 
 ROOT = Path(__file__).resolve().parents[2]
 SEED = 7  # never one that tuned anything
@@ -185,6 +187,21 @@ def test_a_check_without_a_run_of_its_table_looks_at_what_is_there(settled: Path
     rows = verdicts(Lake(home.lake)).rows().filter(pl.col("run_id") == run)
     assert {"volume", "drift", "freshness"} <= set(rows["check"])
     assert instance.get_run_by_id(run).is_success  # type: ignore[union-attr]
+
+
+def test_a_table_that_is_overdue_is_looked_at_by_the_sensor_and_told_to_be_late(settled: Path, tmp_path: Path) -> None:
+    home = lk.Home(shutil.copytree(settled, tmp_path / "overdue"))
+    lake = Lake(home.lake, clock=home.now)
+    senses = Senses(defs_of(home), instance_of(home), ["freshness"])
+    assert list(senses.settle()) == []
+    with home.landing_lock():
+        home.move_clock(home.now() + timedelta(days=3))
+    (run,) = senses.settle()
+    assert run.key.startswith("freshness:sales:")
+    assert run.failed is None
+    row = states(lake).rows((pl.col("asset") == "sales") & (pl.col("check") == "freshness")).row(0, named=True)
+    assert row["state"] == "failed"
+    assert standing(lake).select("cause", "asset").rows() == [("freshness", "sales")]
 
 
 def test_what_dagster_shows_of_a_drift_is_its_sentence_its_numbers_and_a_picture(landed_at_once) -> None:  # noqa: ANN001

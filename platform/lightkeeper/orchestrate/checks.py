@@ -16,6 +16,7 @@ from lightkeeper.errors import LightkeeperError
 from lightkeeper.lake.suspects import follow, lasting
 from lightkeeper.lake.table import Lake
 from lightkeeper.lake.verdicts import Judged, record, states
+from lightkeeper.measure.level_shift import CHECK as LEVEL_SHIFT
 from lightkeeper.models.decisions import champion
 from lightkeeper.models.model import Model
 from lightkeeper.orchestrate.cost import cost_of
@@ -43,6 +44,7 @@ _TOLD = {
     "age": "Days since what the champion learnt.",
     "unlearnt": "Matured days that the champion has not learnt from.",
     "accuracy": "The champion's loss on matured outcomes beside its backtest.",
+    LEVEL_SHIFT: "What came true in seven days over what the champion forecast: whether its forecasts follow that.",
     "former": "Who served before the champion, on the same outcomes since: whether it would have been better.",
     "anomalies": "Series whose last outcomes left the champion's interval, false discoveries controlled.",
     "run": "Seconds, peak memory and rows a second of the run beside those before it.",
@@ -146,7 +148,8 @@ def _keep(plan: Plan, lake: Lake, found: Sequence[Judged]) -> None:
 
 
 def _about(name: str) -> str:
-    return _TOLD.get(name) or f"Share of outcomes inside the interval beside its level ({name.removeprefix('coverage_')}%)."
+    kind, _, level = name.partition("coverage_")
+    return _TOLD[name] if kind else f"Share of outcomes inside the interval beside its level ({level}%)."
 
 
 def _nothing(plan: Plan, run_id: str) -> Judged:

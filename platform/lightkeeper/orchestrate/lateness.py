@@ -49,7 +49,7 @@ def freshness_sensor(home: Home, open_lake: Callable[[], Lake]) -> dg.SensorDefi
         rows = states(lake).rows(pl.col("check") == _CHECK).to_dicts()
         known = {table_name(key): key for key in graph.materializable_asset_keys}
         late = [row for row in rows if row["state"] == "failed" and row["asset"] in known]
-        requests = [_look(row, known[row["asset"]]) for row in rows if row["asset"] in known and overdue(row, lake.clock())]
+        requests = [_look(graph, row, known[row["asset"]]) for row in rows if row["asset"] in known and overdue(row, lake.clock())]
         before = json.loads(context.cursor or "null")  # the latenesses that were told; null: not known
         now = {row["asset"]: str(row["since"]) for row in late}
         for row in late:
@@ -76,12 +76,13 @@ def overdue(row: _Row, now: datetime) -> bool:
     return bool(row["measured"] + hours > row["limit"])
 
 
-def _look(row: _Row, key: dg.AssetKey) -> dg.RunRequest:
-    """A run that judges the table's freshness anew; one for each look that it follows on."""
+def _look(graph: Any, row: _Row, key: dg.AssetKey) -> dg.RunRequest:
+    """A run that judges the table's freshness anew, with all that its step judges; one for each look that it follows on."""
+    step = graph.get_execution_set_asset_and_check_keys(dg.AssetCheckKey(key, _CHECK))
     return dg.RunRequest(
         run_key=f"freshness:{row['asset']}:{row['known_at'].isoformat()}",
         asset_selection=[],
-        asset_check_keys=[dg.AssetCheckKey(key, _CHECK)],
+        asset_check_keys=sorted(step, key=str),
     )
 
 
