@@ -16,7 +16,7 @@ from lightkeeper.errors import Refused
 from lightkeeper.measure.novelty import Reference
 from lightkeeper.models.backtesting import scored
 from lightkeeper.models.following import moved as move
-from lightkeeper.models.forecasting import Server, forecast, server
+from lightkeeper.models.forecasting import Server, _rounded, forecast, server
 from lightkeeper.models.model import Model
 from lightkeeper.models.outcomes import forecast_schema, outcome_schema, outcomes
 from lightkeeper.models.registry import Trained, as_calibration
@@ -81,6 +81,15 @@ def test_limits_lie_around_the_forecast_and_the_wider_level_around_the_narrower(
     wide = rows.drop_nulls("low_95")
     assert (wide["low_95"] <= wide["low_80"]).all()
     assert (wide["high_95"] >= wide["high_80"]).all()
+
+
+def test_what_a_subtraction_left_over_of_a_limit_is_nothing() -> None:
+    left = pl.DataFrame(
+        {"low_80": [0.3 - (0.1 + 0.2), 2.0, None], "high_80": [0.6, 3.0 + 4e-16, None], "band_from": ["series"] * 3}
+    )
+    sure = pl.DataFrame({"low_80": [0.0, 2.0, None], "high_80": [0.6, 3.0, None], "band_from": ["series"] * 3})
+    assert left["low_80"][0] != 0
+    assert _rounded(left, pl.Series([0.3, 2.5, 1.0])).equals(sure)
 
 
 def test_an_interval_that_the_past_cannot_support_is_refused_with_a_sentence() -> None:

@@ -148,9 +148,15 @@ def forecast(model: Model, who: Server, table: pl.LazyFrame, made_from: str, lef
 
 
 def _rounded(bands: pl.DataFrame, made: pl.Series) -> pl.DataFrame:
-    """The limits with as many digits as are sure, still on their side of the forecast; nulls stay."""
-    limits = {name: bands[name].round_sig_figs(_DIGITS) for name in bands.select(cs.float()).columns}
-    frame = bands.with_columns(limits.values()).with_columns(made.alias(" forecast"))
+    """The limits with as many digits as are sure, still on their side of the forecast; nulls stay.
+
+    A limit that is next to nothing beside the others of its row is what a subtraction left over: it is 0.
+    """
+    limits = bands.select(cs.float()).columns
+    wide = bands.with_columns(made.alias(" forecast"))
+    least = pl.max_horizontal(pl.col(*limits, " forecast").abs()) * 10.0**-_DIGITS if limits else pl.lit(0.0)
+    sure = [pl.when(pl.col(name).abs() < least).then(0.0).otherwise(pl.col(name)).alias(name) for name in limits]
+    frame = wide.with_columns(sure).with_columns(pl.col(limits).round_sig_figs(_DIGITS))
     kept = [
         pl.when(pl.col(name).is_not_null()).then(
             (pl.min_horizontal if name.startswith("low_") else pl.max_horizontal)(pl.col(name), pl.col(" forecast"))
