@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -47,6 +50,46 @@ def test_threads_that_add_at_once_lose_nothing(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert sorted(numbers(tmp_path)) == list(range(6))
+
+
+def elsewhere(root: Path, number: int) -> None:
+    """Another process adds a row."""
+    code = f"from test_ledger import *; ledger(Path({str(root)!r})).add([{{'number': {number}, 'said': 'there'}}])"
+    subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parent, check=True)
+
+
+def test_what_another_process_adds_is_read_and_added_to(tmp_path: Path) -> None:
+    ledger(tmp_path).add([{"number": 1, "said": "here"}])
+    assert numbers(tmp_path) == [1]
+    elsewhere(tmp_path, 2)
+    assert numbers(tmp_path) == [1, 2]
+    ledger(tmp_path).add([{"number": 3, "said": "here"}])
+    assert numbers(tmp_path) == [1, 2, 3]
+
+
+def test_a_ledger_that_was_removed_and_made_anew_is_not_the_one_that_was_read_before(tmp_path: Path) -> None:
+    for number in range(4):
+        ledger(tmp_path).add([{"number": number, "said": "before"}])
+    assert numbers(tmp_path) == [0, 1, 2, 3]
+    (tmp_path / "_ledger").rename(tmp_path / "before")
+    assert numbers(tmp_path) == []
+    (tmp_path / "before").rename(tmp_path / "_ledger")
+    assert numbers(tmp_path) == [0, 1, 2, 3]
+    shutil.rmtree(tmp_path / "_ledger")
+    elsewhere(tmp_path, 9)
+    assert numbers(tmp_path) == [9]
+
+
+def test_who_reads_while_another_adds_has_what_stood_when_it_began(tmp_path: Path) -> None:
+    ledger(tmp_path).add([{"number": 1, "said": "x"}])
+
+    def rule(there: pl.DataFrame) -> list[dict[str, object]]:
+        if there.height == 1:  # somebody is faster, once
+            ledger(tmp_path).add([{"number": 2, "said": "faster"}])
+        return [{"number": there.height + 1, "said": "slower"}]
+
+    ledger(tmp_path).decide(rule)
+    assert numbers(tmp_path) == [1, 2, 3]
 
 
 def test_a_row_of_another_form_is_refused_and_nothing_is_added(tmp_path: Path) -> None:

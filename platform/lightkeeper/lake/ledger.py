@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from contextlib import suppress
 
 import polars as pl
 
-from lightkeeper.errors import Conflict, StorageFailed, TypeRefused
+from lightkeeper.errors import Conflict, TypeRefused
 from lightkeeper.lake.files import write_file
-from lightkeeper.lake.gateway import Live, Transaction, commit, discard_unnamed, live_files
-from lightkeeper.lake.layout import rows_of
+from lightkeeper.lake.gateway import Live, Transaction, commit, discard_unnamed
+from lightkeeper.lake.opened import Opened, opened, rows_in
 from lightkeeper.lake.schema import PolarsSchema
 from lightkeeper.lake.storage import Store
 
@@ -30,10 +30,11 @@ class Ledger:
 
     def rows(self, where: pl.Expr | None = None) -> pl.DataFrame:
         """All rows, or those for which `where` holds, in the order in which they were added; no rows when there are none yet."""
-        return self._held(self._handle(), where)
+        with opened(self.store, self.path) as found:
+            return self._held(found, where)
 
-    def _held(self, handle: Any, where: pl.Expr | None = None) -> pl.DataFrame:
-        return self._rows([] if handle is None else live_files(handle, None), where)
+    def _held(self, found: Opened | None, where: pl.Expr | None = None) -> pl.DataFrame:
+        return self._rows(() if found is None else found.live, where)
 
     def add(self, rows: Iterable[Mapping[str, object]]) -> None:
         """Add rows in one commit; a column that a row does not name is null.
@@ -49,7 +50,7 @@ class Ledger:
 
         `rule` is asked again when somebody did; what it raises ends it, with nothing added. Raises as `add` does.
         """
-        return self._repeated(lambda handle: self._frame(list(rule(self._held(handle)))))
+        return self._repeated(lambda found: self._frame(list(rule(self._held(found)))))
 
     def renew(self, rule: Callable[[pl.DataFrame], Iterable[Mapping[str, object]]]) -> pl.DataFrame:
         """Put what `rule` makes of the rows that are there in their place, so that nobody adds a row in between; return it.
@@ -57,19 +58,17 @@ class Ledger:
         For small tables of what holds now, which stay one file. `rule` is asked again when somebody was faster. Raises as
         `add` does.
         """
-        return self._repeated(lambda handle: self._frame(list(rule(self._held(handle)))), whole=True)
+        return self._repeated(lambda found: self._frame(list(rule(self._held(found)))), whole=True)
 
-    def _repeated(self, made: Callable[[Any], pl.DataFrame], *, whole: bool = False) -> pl.DataFrame:
+    def _repeated(self, made: Callable[[Opened | None], pl.DataFrame], *, whole: bool = False) -> pl.DataFrame:
         """Commit a frame on top of the ledger as it is opened, again when somebody was faster; `whole` replaces what is there."""
         for _ in range(_ATTEMPTS):
-            handle = self._handle()
-            frame = made(handle)
-            try:
-                if not frame.is_empty():
-                    self._add(frame, handle, whole=whole)
-            except Conflict:
-                continue
-            return frame
+            with opened(self.store, self.path) as found:
+                frame = made(found)
+                with suppress(Conflict):
+                    if not frame.is_empty():
+                        self._add(frame, found, whole=whole)
+                    return frame
         raise Conflict(f"{self.path}: {_ATTEMPTS} commits in a row were beaten by other writers. Run it again.")
 
     def _frame(self, rows: list[Mapping[str, object]]) -> pl.DataFrame:
@@ -82,11 +81,10 @@ class Ledger:
         except (TypeError, OverflowError, pl.exceptions.PolarsError) as error:
             raise TypeRefused(f"{self.path}: a row does not fit {dict(self.schema)}: {error}") from error
 
-    def _add(self, frame: pl.DataFrame, handle: Any, *, whole: bool) -> None:
-        base = -1 if handle is None else handle.version()
-        live = [] if handle is None else live_files(handle, None)
+    def _add(self, frame: pl.DataFrame, found: Opened | None, *, whole: bool) -> None:
+        base, live, handle = (-1, (), None) if found is None else (found.version, found.live, found.handle)
         small = [one for one in live if one.rows < _SMALL]
-        merged = live if whole else small if len(small) >= _FILES else []
+        merged = live if whole else small if len(small) >= _FILES else ()
         rows = frame if whole else pl.concat([self._rows(merged), frame])
         written = write_file(self.store, self.path, rows, f"part-{base + 1:020d}")
         try:
@@ -98,17 +96,4 @@ class Ledger:
             raise
 
     def _rows(self, files: Sequence[Live], where: pl.Expr | None = None) -> pl.DataFrame:
-        if not files:
-            return pl.DataFrame(schema=dict(self.schema))
-        return rows_of(self.store, self.path, sorted(files, key=lambda one: one.path), self.schema, where)
-
-    def _handle(self) -> Any:
-        from deltalake import DeltaTable
-        from deltalake.exceptions import DeltaError, TableNotFoundError
-
-        try:
-            return DeltaTable(self.store.uri(self.path), storage_options=dict(self.store.options) or None)
-        except TableNotFoundError:
-            return None
-        except (DeltaError, OSError) as error:
-            raise StorageFailed(f"{self.path} could not be read: {error}") from error
+        return rows_in(self.store, self.path, files, self.schema, where) if files else pl.DataFrame(schema=dict(self.schema))

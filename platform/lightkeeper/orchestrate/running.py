@@ -55,6 +55,7 @@ retention:
 """
 
 _QUIETLY = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+_SQLITE = ("event_log.sqlite.sqlite_event_log", "runs.sqlite.sqlite_run_storage")
 _START, _END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 
 
@@ -78,7 +79,7 @@ def ready(home: Home) -> dg.DagsterInstance:
         settings.write_text(DAGSTER_YAML)
     os.environ["LIGHTKEEPER_HOME"] = str(home.root)
     os.environ["DAGSTER_HOME"] = str(home.dagster)
-    with _cheap_events(home.dagster):
+    with _cheap_events():
         instance = dg.DagsterInstance.get()
         instance.get_runs_count()  # touches the storages, so that their schema exists
         instance.all_instigator_state()
@@ -167,7 +168,7 @@ def materialize(
     """
     job = defs.resolve_implicit_global_asset_job_def()
     of_days = {} if days is None else {_START: days[0].isoformat(), _END: days[1].isoformat()}
-    with _cheap_events(Path(instance.root_directory)):
+    with _cheap_events():
         result = job.execute_in_process(
             instance=instance,
             asset_selection=sorted(keys),
@@ -185,7 +186,7 @@ def materialize(
 def checked(defs: dg.Definitions, instance: dg.DagsterInstance, keys: Iterable[dg.AssetCheckKey]) -> str:
     """Look at what is there, in one run of this process that makes no table; the run's id. Raises RunFailed."""
     job = defs.resolve_implicit_global_asset_job_def().get_subset(asset_selection=set(), asset_check_selection=set(keys))
-    with _cheap_events(Path(instance.root_directory)):
+    with _cheap_events():
         result = job.execute_in_process(instance=instance, raise_on_error=False, run_config=_QUIETLY)
     if not result.success:
         if _was_interrupted(result):
@@ -195,61 +196,43 @@ def checked(defs: dg.Definitions, instance: dg.DagsterInstance, keys: Iterable[d
 
 
 @contextmanager
-def _cheap_events(folder: Path) -> Iterator[None]:
-    """Dagster's SQLite files below `folder` cost less in the block: each is flushed once, and has one engine."""
-    with _sqlite_flushed_once(folder.resolve()), _one_engine_a_file():
-        yield
+def _cheap_events() -> Iterator[None]:
+    """Dagster's SQLite files cost less in the block: each has one engine, whose connections stay open, and is flushed once.
 
-
-@contextmanager
-def _sqlite_flushed_once(folder: Path) -> Iterator[None]:
-    """SQLite files below `folder` are flushed to disk at the end of the block, not at each of thousands of events.
-
-    Dagster opens and closes a connection for each event; a connection held open keeps SQLite from flushing at each close.
-    A power cut may lose the last events of Dagster's own log, never its consistency; the lake flushes by itself.
+    Dagster makes an engine and a connection for each of thousands of events: the same statements are compiled anew, and SQLite
+    flushes at each close. A power cut may lose the last events of Dagster's own log, never its consistency; the lake flushes
+    by itself.
     """
-    from sqlalchemy import event
-    from sqlalchemy.engine import Engine
+    import sqlalchemy as sql
 
-    held: dict[str, sqlite3.Connection] = {}
-
-    def opened(connection: object, _: object) -> None:
-        if not isinstance(connection, sqlite3.Connection):
-            return
-        path = connection.execute("PRAGMA database_list").fetchone()[2]
-        if not path or not Path(path).is_relative_to(folder):  # somebody else's: an asset may read SQLite as well
-            return
-        connection.execute("PRAGMA synchronous=NORMAL")
-        if path not in held:
-            connection.execute("PRAGMA journal_mode=WAL")  # Dagster's own choice, made before its schema is written
-            held[path] = sqlite3.connect(path, check_same_thread=False)
-            held[path].execute("SELECT count(*) FROM sqlite_master").fetchall()
-
-    event.listen(Engine, "connect", opened)
-    try:
-        yield
-    finally:
-        event.remove(Engine, "connect", opened)
-        for connection in held.values():
-            connection.close()
-
-
-@contextmanager
-def _one_engine_a_file() -> Iterator[None]:
-    """Dagster makes an SQLAlchemy engine for each event, and each compiles the same statements anew: half the event's cost."""
-    events: Any = importlib.import_module("dagster._core.storage.event_log.sqlite.sqlite_event_log")
-    makes, made = events.create_engine, {}
+    modules: list[Any] = [importlib.import_module(f"dagster._core.storage.{one}") for one in _SQLITE]
+    makes, made = [one.create_engine for one in modules], dict[str, Any]()
 
     def create_engine(place: str, **options: Any) -> Any:
         if place not in made:
-            made[place] = makes(place, **options)
+            made[place] = sql.create_engine(place, **{**options, "poolclass": sql.pool.QueuePool})
+            sql.event.listen(made[place], "connect", _flushed_once)
+            made[place].dispose = _not_yet  # Dagster disposes of it after each event
         return made[place]
 
-    events.create_engine = create_engine
+    for one in modules:
+        one.create_engine = create_engine
     try:
         yield
     finally:
-        events.create_engine = makes
+        for one, its_own in zip(modules, makes, strict=True):
+            one.create_engine = its_own
+        for engine in made.values():
+            sql.Engine.dispose(engine)
+
+
+def _flushed_once(connection: sqlite3.Connection, _: object) -> None:
+    connection.execute("PRAGMA synchronous=NORMAL")
+    connection.execute("PRAGMA journal_mode=WAL")  # Dagster's own choice, made before its schema is written
+
+
+def _not_yet() -> None:
+    """An engine lasts for the block."""
 
 
 def _was_interrupted(result: Any) -> bool:

@@ -1,0 +1,124 @@
+"""Event tables as this process last saw them: opened once, and from then on only asked whether somebody has added to them.
+
+Opening a Delta table reads its whole log, which takes longer than most ledgers' rows; whether a version is still the newest is
+told by two files of the log. On a local disk only: an object store can tell it no cheaper than by being opened.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import polars as pl
+
+from lightkeeper.errors import StorageFailed
+from lightkeeper.lake.gateway import Live, live_files, log_path
+from lightkeeper.lake.layout import rows_of
+from lightkeeper.lake.schema import PolarsSchema
+from lightkeeper.lake.storage import LocalStore, Store
+
+__all__ = ["Opened", "opened", "rows_in"]
+
+_TABLES, _FILES = 64, 1_024  # remembered at most; those unused for longest go
+_ROWS = 5_000  # of a file that is remembered, at most
+
+_Stamp = tuple[int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An event table at its newest version, for one thread alone.
+
+    Attributes:
+        handle: delta-rs's own.
+        version: its number.
+        live: its data files, in the order in which they were added.
+        stamp: what tells the last file of its log from another of that name.
+    """
+
+    handle: Any
+    version: int
+    live: tuple[Live, ...]
+    stamp: _Stamp | None
+
+
+_lock = Lock()
+_tables: OrderedDict[str, Opened] = OrderedDict()
+
+
+@contextmanager
+def opened(store: Store, table: str) -> Iterator[Opened | None]:
+    """An event table at its newest version; None when there is none yet. Raises StorageFailed.
+
+    In the block nobody else has it, so that nobody moves it on meanwhile: a commit on top of it is refused by the log alone.
+    """
+    uri = store.uri(table)
+    with _lock:
+        before = _tables.pop(uri, None)
+    found = _newest(store, table, before) if isinstance(store, LocalStore) else _open(store, table)
+    yield found
+    if found is not None and found.stamp is not None:
+        with _lock:
+            _tables[uri] = found
+            while len(_tables) > _TABLES:
+                _tables.popitem(last=False)
+
+
+def _newest(store: LocalStore, table: str, before: Opened | None) -> Opened | None:
+    if before is None or _stamp(store, table, before.version) != before.stamp:
+        return _open(store, table)
+    if not store.exists(log_path(table, before.version + 1)):
+        return before
+    try:
+        before.handle.update_incremental()
+    except Exception:  # noqa: BLE001 - delta-rs raises its own errors, OSError and bare Exception; opened anew, it is told which
+        return _open(store, table)
+    return _of(store, table, before.handle)
+
+
+def _open(store: Store, table: str) -> Opened | None:
+    from deltalake import DeltaTable
+    from deltalake.exceptions import DeltaError, TableNotFoundError
+
+    try:
+        return _of(store, table, DeltaTable(store.uri(table), storage_options=dict(store.options) or None))
+    except TableNotFoundError:
+        return None
+    except (DeltaError, OSError) as error:
+        raise StorageFailed(f"{table} could not be read: {error}") from error
+
+
+def _of(store: Store, table: str, handle: Any) -> Opened:
+    live = sorted(live_files(handle, None), key=lambda one: one.path)
+    stamp = _stamp(store, table, handle.version()) if isinstance(store, LocalStore) else None
+    return Opened(handle, handle.version(), tuple(live), stamp)
+
+
+def _stamp(store: LocalStore, table: str, version: int) -> _Stamp | None:
+    try:
+        found = os.stat(store.root / log_path(table, version))  # noqa: PTH116 - as fast as it goes
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+def rows_in(store: Store, table: str, files: Sequence[Live], schema: PolarsSchema, where: pl.Expr | None = None) -> pl.DataFrame:
+    """The rows of some files of an event table, those for which `where` holds; small files of a local disk are remembered."""
+    if not isinstance(store, LocalStore) or any(one.rows > _ROWS for one in files):
+        return rows_of(store, table, files, schema, where)
+    columns = tuple(schema.items())
+    found = pl.concat([_rows(store.root, table, one, columns) for one in files])
+    return found if where is None else found.filter(where)
+
+
+@lru_cache(_FILES)
+def _rows(root: Path, table: str, file: Live, schema: tuple[tuple[str, pl.DataType], ...]) -> pl.DataFrame:
+    """A file's rows; its name is never given twice."""
+    return rows_of(LocalStore(root), table, [file], dict(schema))
