@@ -52,6 +52,8 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"levels": (0.8, 0.8)}, "levels are shares between 0 and 1, each once"),
     ({"season": 0}, "season is 0; it is a whole number, 1 at least"),
     ({"windows": 1.5}, "windows is 1.5; it is a whole number"),
+    ({"runs_within": "soon"}, "runs_within: 'soon' is no span of time: write 26h, 3d or 90m"),
+    ({"runs_within": 30}, "runs_within: '30' is no span of time"),
     ({"follow_level": "no"}, "follow_level is 'no'; it is True or False"),
     ({"promote_if": 0.05}, "give a gate, such as lk.Gate(alpha=0.01)"),
     ({"slices": "shop"}, 'write ("price",) with the comma'),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -12,15 +13,18 @@ import dagster as dg
 import polars as pl
 import pytest
 
+import lightkeeper as lk
 from lightkeeper.alerts.kept import standing
 from lightkeeper.home import Home, HomeRecord
 from lightkeeper.lake.table import Lake
 from lightkeeper.lake.verdicts import Judged, record
-from lightkeeper.orchestrate import learners
+from lightkeeper.orchestrate import learners, runtimes
 from lightkeeper.orchestrate.daemon import Daemon, daemon
 from lightkeeper.orchestrate.launcher import LocalRunLauncher
+from lightkeeper.orchestrate.runtimes import _limits as limits
 from lightkeeper.orchestrate.runtimes import slow
 from lightkeeper.values import TableVersion, Verdict
+from tests.lightkeeper.lamps import LAMPS, table
 
 PROJECT = '''
 """An asset that takes as long as it is told to, and a sensor that asks for it once."""
@@ -48,6 +52,11 @@ defs = dg.Definitions.merge(lk.project(__file__, assets=[kiln]), dg.Definitions(
 '''
 
 
+@dg.asset(name="lamp_features")
+def features() -> pl.DataFrame:
+    return table()
+
+
 def kiln_of(folder: Path) -> Home:
     """The project with the kiln, and its home."""
     (folder / "pyproject.toml").write_text("[tool.lightkeeper]\n")
@@ -64,6 +73,23 @@ def test_only_steps_beyond_the_limit_of_their_asset_are_slow(monkeypatch: pytest
     assert [(one.asset, one.seconds, one.limit, one.cancelled) for one in found] == [("sales", 15.0, 10.0, False)]
     (late,) = slow("run-1", {"land_sales": 1000.0}, limits, 1020.1)
     assert late.cancelled
+
+
+def test_until_a_norm_is_learnt_what_is_declared_of_a_model_is_the_limit_of_each_of_its_tables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    declared: dict[str, float] = {}
+    monkeypatch.setattr(learners, "MAXIMA", declared)
+    monkeypatch.setattr(runtimes, "MAXIMA", declared)
+    home = Home(tmp_path / ".lightkeeper")
+    home.create(HomeRecord("sample", "lamps", 0, date(2026, 1, 5), datetime(2026, 3, 2, 6, tzinfo=UTC)))
+    lk.project(tmp_path, assets=[features], models=[replace(LAMPS, runs_within="30m"), replace(LAMPS, name="others")], home=home)
+    assert declared == dict.fromkeys(LAMPS.tables, 1800.0)
+    lake = Lake(home.lake, clock=home.now)
+    assert limits(lake) == declared
+    norm = Verdict("run_time", "passed", "It took 1 s; the limit is 6 s.", 1.0, 6.0, 20)
+    record(lake, [Judged(TableVersion("lamps_model", 0), verdicts=(norm,))])
+    assert limits(lake) == {**declared, "lamps_model": 6.0}
 
 
 def test_a_run_beyond_its_norm_warns_once_and_beyond_twice_is_cancelled(tmp_path: Path) -> None:

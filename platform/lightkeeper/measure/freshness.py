@@ -19,10 +19,10 @@ from datetime import UTC, date, datetime, time, timedelta
 import numpy as np
 import polars as pl
 
-from lightkeeper.errors import Refused
+from lightkeeper.errors import BadDeclaration, Refused
 from lightkeeper.values import Verdict
 
-__all__ = ["FEWEST", "Usual", "arrivals", "fresh", "model_age"]
+__all__ = ["FEWEST", "Usual", "arrivals", "fresh", "model_age", "span"]
 
 FEWEST = 14  # days from the first to the last that arrived, to tell weekdays; arrivals, to tell delays
 _WEEKS = 8
@@ -30,6 +30,15 @@ _OF_WEEKDAY = 6  # arrivals from which a weekday has a delay of its own
 _AT_ONCE = 7  # event days of one batch
 _FAR = 6.0  # times
 _HOUR = timedelta(hours=1)
+_UNITS = {"h": "hours", "d": "days", "m": "minutes"}
+
+
+def span(text: str) -> timedelta:
+    """`span("26h")`, `span("3d")`, `span("90m")`. Raises BadDeclaration for anything else."""
+    number, unit = text[:-1], text[-1:]
+    if unit not in _UNITS or not number.isascii() or not number.isdigit() or int(number) == 0:
+        raise BadDeclaration(f"{text!r} is no span of time: write 26h, 3d or 90m.")
+    return timedelta(**{_UNITS[unit]: int(number)})
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Any, Self, get_args
 
 from lightkeeper.errors import BadDeclaration, BadName
+from lightkeeper.measure.freshness import span
 from lightkeeper.measure.gate import Gate
 from lightkeeper.measure.skill import Kind
 from lightkeeper.models.episodes import Retrain
@@ -77,6 +78,7 @@ class Model:
         season: days of the naive forecast's season.
         windows: how many stretches of the horizon's length are backtested for the intervals, the judged one included.
         max_age_days: after which what the champion learnt is called old; None: never.
+        runs_within: the longest that a run of one of its tables may take, such as "30m", until eight runs have told what is usual.
         follow_level: whether forecasts are moved while outcomes have another level, as `measure.level_shift` says.
         owners: e-mail addresses or `team:name`, as Dagster takes them.
         description: what it is for, in a sentence.
@@ -102,6 +104,7 @@ class Model:
     season: int = 7
     windows: int = 1
     max_age_days: int | None = 91
+    runs_within: str | None = None
     follow_level: bool = True
     owners: tuple[str, ...] = ()
     description: str = ""
@@ -179,6 +182,8 @@ class Model:
         follow: object = self.follow_level
         if not isinstance(follow, bool):
             yield f"follow_level is {follow!r}; it is True or False."
+        if self.runs_within is not None:
+            yield from _wrong_span(self.runs_within)
         odd = [level for level in self.levels if not isinstance(level, float) or not 0 < level < 1]
         if odd or len(set(self.levels)) < len(self.levels):
             yield f"levels are shares between 0 and 1, each once, such as (0.8, 0.95); given is {self.levels!r}."
@@ -227,6 +232,16 @@ class Model:
         return (self.model_table, self.judgement_table, self.champion_table, self.history_table)
 
     @property
+    def served_tables(self) -> tuple[str, ...]:
+        """The tables that are made of who serves, with each landing."""
+        return (self.forecast_table, self.outcome_table, self.explanation_table)
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """The tables that are the model's own."""
+        return (*self.training_tables, *self.served_tables)
+
+    @property
     def follows(self) -> bool:
         """Whether its forecasts follow a shift of the level: it is asked to, and its target has one."""
         return self.follow_level and self.horizon is not None and self.kind != "binary"
@@ -255,6 +270,13 @@ class Model:
     def row_key(self) -> tuple[str, ...]:
         """The columns that name a row: time first, so that training rows are in the order in which they came."""
         return (self.time, *self.keys)
+
+
+def _wrong_span(text: object) -> Iterator[str]:
+    try:
+        span(text if isinstance(text, str) else str(text))
+    except BadDeclaration as error:
+        yield f"runs_within: {error}"
 
 
 def _at_least_one(value: object) -> bool:

@@ -16,6 +16,7 @@ from lightkeeper.errors import LightkeeperError
 from lightkeeper.lake.suspects import follow, lasting
 from lightkeeper.lake.table import Lake
 from lightkeeper.lake.verdicts import Judged, record, states
+from lightkeeper.measure.freshness import span
 from lightkeeper.measure.level_shift import CHECK as LEVEL_SHIFT
 from lightkeeper.models.decisions import champion
 from lightkeeper.models.model import Model
@@ -96,7 +97,8 @@ def plans(assets: Sequence[dg.AssetsDefinition], landings: Sequence[Landing] = (
 def _plan(spec: dg.AssetSpec, step: str, landed: Mapping[str, Landing], models_: Sequence[Model]) -> Plan:
     table, metadata = table_name(spec.key), {key: getattr(value, "value", value) for key, value in spec.metadata.items()}
     learners = tuple(one for one in models_ if one.table == table)
-    most = None if metadata.get(WITHIN) is None else arrivals.span(str(metadata[WITHIN])).total_seconds()
+    within = metadata.get(WITHIN) or next((one.runs_within for one in models_ if table in one.tables), None)
+    most = span(str(within)).total_seconds() if within else None
     plan = Plan(spec.key, table, step, ("run",), learners=learners, raw=not list(spec.deps), most=most)
     rejected = {one.rejected for one in landed.values()}
     for model in models_:
@@ -224,7 +226,7 @@ def _contract(plan: Plan, lake: Lake, judged: Judged, rows: Mapping[date, int]) 
 
 def _freshness(plan: Plan, lake: Lake, watched: Watched, version: TableVersion) -> Verdict:
     newest = lake.read(version.table, version).select(pl.col(watched.by).max()).collect().item()
-    within = None if plan.fresh_within is None else arrivals.span(plan.fresh_within)
+    within = None if plan.fresh_within is None else span(plan.fresh_within)
     return arrivals.freshness(newest, lake.clock(), files_ledger(lake) if plan.landing else None, plan.table, within)
 
 

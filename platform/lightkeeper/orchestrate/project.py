@@ -14,6 +14,7 @@ from lightkeeper.errors import BadDeclaration
 from lightkeeper.home import Home
 from lightkeeper.lake.landing import scan
 from lightkeeper.lake.table import Lake
+from lightkeeper.measure.freshness import span
 from lightkeeper.models.model import Model
 from lightkeeper.orchestrate.alerting import alerts_sensor
 from lightkeeper.orchestrate.arrivals import arrivals_sensor
@@ -29,7 +30,6 @@ from lightkeeper.orchestrate.recompute import assert_known_ahead
 from lightkeeper.orchestrate.retraining import outcomes_sensor, retraining_sensor
 from lightkeeper.orchestrate.runtimes import runtimes_sensor
 from lightkeeper.orchestrate.shown import FRESH
-from lightkeeper.watch.arrivals import span
 
 __all__ = ["declared_models", "definitions", "first_day", "project", "resources", "sensors_of"]
 

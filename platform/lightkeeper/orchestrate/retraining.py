@@ -69,12 +69,8 @@ def retraining_sensor(models: Sequence[Model], home: Home, open_lake: Callable[[
 
 
 def _assets(models: Sequence[Model]) -> dg.AssetSelection:
-    names = [name for one in models for name in (*one.training_tables, *_served(one))]
+    names = [name for one in models for name in (*one.training_tables, *one.served_tables)]
     return dg.AssetSelection.assets(*names)
-
-
-def _served(model: Model) -> tuple[str, ...]:
-    return (model.forecast_table, model.outcome_table, model.explanation_table)
 
 
 def _of_model(instance: dg.DagsterInstance, lake: Lake, model: Model, state: State) -> tuple[dg.RunRequest | None, str]:
@@ -116,7 +112,7 @@ def _asked(
         return None, why
     request = dg.RunRequest(
         run_key=asked.run_key,
-        asset_selection=[dg.AssetKey(name) for name in (*model.training_tables, *_served(model))],
+        asset_selection=[dg.AssetKey(name) for name in (*model.training_tables, *model.served_tables)],
         tags={**tags, CAUSE: asked.cause, PINS: ",".join(_pins(lake, model))},
     )
     return request, said.why
@@ -186,6 +182,6 @@ def _back(lake: Lake, model: Model, row: Mapping[str, object] | None) -> dg.RunR
     leaves = version_name(model.name, served[-1].version)
     return dg.RunRequest(
         run_key=f"{leaves}:{served[-1].since.isoformat()}:rollback",
-        asset_selection=[dg.AssetKey(name) for name in (model.champion_table, *_served(model))],
+        asset_selection=[dg.AssetKey(name) for name in (model.champion_table, *model.served_tables)],
         tags={MODEL: model.name, ROLLBACK: leaves, CAUSE: CHECK},
     )

@@ -11,9 +11,9 @@ import dataframely as dy
 from lightkeeper.errors import BadDeclaration
 from lightkeeper.lake.table import Lake
 from lightkeeper.measure.contract import column_lineage, columns
+from lightkeeper.measure.freshness import span
 from lightkeeper.measure.picture import markdown, trend
 from lightkeeper.values import Input, TableVersion
-from lightkeeper.watch.arrivals import span
 
 __all__ = ["CONTRACT", "FRESH", "SEGMENTS", "WITHIN", "about", "picture", "shown", "watched"]
 

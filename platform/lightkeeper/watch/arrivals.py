@@ -7,25 +7,15 @@ from datetime import date, datetime, timedelta
 
 import polars as pl
 
-from lightkeeper.errors import BadDeclaration
 from lightkeeper.lake.ledger import Ledger
 from lightkeeper.lake.table import Lake
 from lightkeeper.measure.freshness import Usual, arrivals, fresh
 from lightkeeper.measure.rates import nearest, rate
 from lightkeeper.values import Verdict
 
-__all__ = ["contract", "freshness", "span"]
+__all__ = ["contract", "freshness"]
 
-_UNITS = {"h": "hours", "d": "days", "m": "minutes"}
 _PAST = 182  # days of rejected lines that tell what is usual
-
-
-def span(text: str) -> timedelta:
-    """`span("26h")`, `span("3d")`, `span("90m")`. Raises BadDeclaration for anything else."""
-    number, unit = text[:-1], text[-1:]
-    if unit not in _UNITS or not number.isascii() or not number.isdigit() or int(number) == 0:
-        raise BadDeclaration(f"{text!r} is no span of time: write 26h, 3d or 90m.")
-    return timedelta(**{_UNITS[unit]: int(number)})
 
 
 def freshness(newest: date | None, now: datetime, files: Ledger | None, asset: str, within: timedelta | None) -> Verdict:
