@@ -79,7 +79,7 @@ def _measured(folder: Path, times: int) -> tuple[list[float], list[float], list[
     lake = Lake(home.lake, clock=home.now)
     training = _trained(defs, instance)
     waits, noted, took = [], [], []
-    with daemon(folder, "definitions", home) as one:
+    with daemon(folder, folder / "definitions.py", home) as one:
         one.settled(120.0, ticks=1)
         for n in range(times):
             wait, note, run_seconds = _once(one, lake, date(2026, 4, 29) + timedelta(2 * n))

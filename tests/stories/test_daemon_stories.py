@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -21,6 +21,8 @@ import lightkeeper as lk
 from assets import LANDINGS, MODELS, TABLES
 from assets.scenarios import scenarios
 from benchmarks import latency
+from lightkeeper.cli.project import Project
+from lightkeeper.cli.scenario import code_of
 from lightkeeper.errors import LightkeeperError
 from lightkeeper.home import HomeRecord
 from lightkeeper.lake.table import Lake
@@ -40,23 +42,34 @@ STATELESS = ("retraining", "outcomes", "freshness", "runtimes", "failures", "ale
 ARRIVAL = "lightkeeper/arrival"
 
 
+NAMED = {one.name: one for one in scenarios(PRODUCTS)}
+SEED = 7  # never one that tuned anything
+
+
 def script() -> Script:
-    """The last quiet day of a history of 26 weeks, and the day after it, which is garbage."""
-    named = {one.name: one for one in scenarios(PRODUCTS)}
-    poison = named["poison"].script(Settings(seed=7, after_days=1))  # never a seed that tuned anything
-    return replace(poison, turns=poison.turns - timedelta(1))
+    """The last quiet day of a history of 26 weeks, the day after it, whose file never comes, and one that is garbage."""
+    poison = NAMED["poison"].script(Settings(seed=SEED, after_days=2))
+    *history, quiet, broken, last = poison.days
+    said, on = str(broken.day).encode(), str(last.day).encode()
+    files = {name: broken.files[name.replace(str(last.day), str(broken.day))].replace(said, on) for name in last.files}
+    days = (*history, quiet, replace(broken, files={}, arrives=None), replace(last, files=files))
+    return replace(poison, days=days, turns=quiet.day)
 
 
 @pytest.fixture(scope="module")
 def settled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home in which the history has landed and both models were trained. Only to be copied."""
-    home = lk.Home(tmp_path_factory.mktemp("daemon") / "home")
-    begin(home, "poison", script())
+    return home_of(tmp_path_factory.mktemp("daemon"), script()).root
+
+
+def home_of(folder: Path, played_: Script, tables: Sequence[dg.AssetsDefinition] = ()) -> lk.Home:
+    """A home in which a script's history has landed and everything was made of it."""
+    home = lk.Home(folder / "home")
+    begin(home, "story", played_)
     (home.dagster / "dagster.yaml").write_text(DAGSTER_YAML)
     with dg.DagsterInstance.from_config(str(home.dagster)) as instance:
-        defs = lk.project(home.root, landings=LANDINGS, assets=TABLES, models=MODELS, home=home)
-        settle(defs, instance, script())
-    return home.root
+        settle(lk.project(home.root, landings=LANDINGS, assets=[*TABLES, *tables], models=MODELS, home=home), instance, played_)
+    return home
 
 
 @pytest.fixture
@@ -82,11 +95,14 @@ def days_of(home: lk.Home, table: str) -> list[date]:
 
 
 def assert_told(one: Daemon, moments: Iterator[Moment]) -> None:
-    """A quiet day lands without a word, the poisoned one is seen; one run a day, and all that depends on sales is refreshed."""
-    quiet, poisoned = moments
-    before, turns = script().turns, script().turns + timedelta(1)
-    assert (quiet.day, poisoned.day) == (before, turns)
+    """A quiet day lands without a word, a missing and a poisoned one are told; one run a day, and all that depends on it."""
+    quiet, missing, poisoned = moments
+    before, turns = script().turns, script().turns + timedelta(2)
+    assert (quiet.day, missing.day, poisoned.day) == (before, None, turns)
     assert quiet.noticed.is_empty()
+    late = missing.noticed.filter(pl.col("asset") == "sales")
+    assert late.select("check", "state", "kind").rows() == [("freshness", "failed", "arrival")]
+    assert "freshness" in set(missing.told["cause"].drop_nulls())
     found = poisoned.noticed.filter(pl.col("asset") == "sales")
     assert {"quantity", "price_gbp"} <= set(found.filter(pl.col("check") == "range")["column"])
     assert set(found["day"]) == {turns}
@@ -99,18 +115,46 @@ def assert_told(one: Daemon, moments: Iterator[Moment]) -> None:
     assert "suspect" in set(poisoned.told["cause"].drop_nulls())
 
 
-def test_a_quiet_day_and_a_poisoned_one_are_landed_and_judged_by_the_daemons_own_code(home: lk.Home) -> None:
+def test_a_quiet_a_missing_and_a_poisoned_day_are_judged_by_the_daemons_own_code(home: lk.Home) -> None:
     environ = dict(os.environ)
-    with daemon(ROOT, "definitions", home, own_process=False) as one:
+    with daemon(ROOT, ROOT / "definitions.py", home, own_process=False) as one:
         assert_told(one, played(one, script()))
         assert dict(os.environ) == environ
     assert all(process.poll() is not None for process in one.processes.values())
 
 
 @pytest.mark.nightly  # a process that keeps its own time needs a minute a day
-def test_a_quiet_day_and_a_poisoned_one_are_landed_and_judged_by_a_daemon_that_keeps_its_own_time(home: lk.Home) -> None:
-    with daemon(ROOT, "definitions", home) as one:
+def test_a_quiet_a_missing_and_a_poisoned_day_are_judged_by_a_daemon_that_keeps_its_own_time(home: lk.Home) -> None:
+    with daemon(ROOT, ROOT / "definitions.py", home) as one:
         assert_told(one, played(one, script(), once=STATELESS))
+
+
+THE_REST = {
+    "season": (3, None),
+    "campaign": (4, "demand_outcome.anomalies"),
+    "lockdown": (4, "sales.volume"),
+    "calibration": (12, "sales.drift"),
+    "population": (4, "sales.drift"),
+    "late": (2, "sales.freshness"),
+    "duplicates": (2, "sales.contract"),
+    "new-normal": (9, "sales.drift"),
+    "hopeless": (4, "demand_outcome.anomalies"),
+    "slow": (18, "basket_pairs.run_time"),
+}  # calendar days, and what must be noticed in them
+
+
+@pytest.mark.nightly  # a quarter of a minute a day
+@pytest.mark.parametrize("name", THE_REST)
+def test_every_other_scenario_is_noticed_by_the_daemons_own_code(name: str, tmp_path: Path) -> None:
+    (days, expected), scenario = THE_REST[name], NAMED[name]
+    settings = Settings(seed=SEED, after_days=days)
+    story = scenario.script(settings)
+    home = home_of(tmp_path, story, scenario.tables(story) if scenario.tables else ())
+    with daemon(ROOT, code_of(Project(ROOT), scenario, settings, home), home, own_process=False) as one:
+        moments = list(played(one, story, once=STATELESS))
+        assert all(run.is_success for run in one.instance.get_runs())
+    noticed = {f"{row['asset']}.{row['check']}" for moment in moments for row in moment.noticed.iter_rows(named=True)}
+    assert expected is None or expected in noticed
 
 
 @pytest.mark.nightly  # as above, and two starts
@@ -120,7 +164,7 @@ def test_a_daemon_killed_between_an_arrival_and_its_run_lands_the_day_once_when_
     at, day = next(order(script()))
     assert day is not None
     versions = len(list(Lake(home.lake).history("sales")))
-    with daemon(ROOT, "definitions", home) as one:
+    with daemon(ROOT, ROOT / "definitions.py", home) as one:
         clock(home, at)
         arrive(home, day)
         waiting = until_one_is_asked_for(one)
@@ -131,7 +175,7 @@ def test_a_daemon_killed_between_an_arrival_and_its_run_lands_the_day_once_when_
         assert [run.is_finished for run in asked(one)] == [False]
     assert day.day not in days_of(home, "sales")
     settings.write_text(DAGSTER_YAML)
-    with daemon(ROOT, "definitions", home) as one:
+    with daemon(ROOT, ROOT / "definitions.py", home) as one:
         one.settled(once=STATELESS)
         (run,) = asked(one)
         assert (run.run_id, run.is_success) == (waiting.run_id, True)
@@ -142,17 +186,20 @@ def test_a_daemon_killed_between_an_arrival_and_its_run_lands_the_day_once_when_
 
 
 def test_what_is_waited_for_is_named_when_the_time_has_passed_and_a_second_daemon_is_refused(home: lk.Home) -> None:
-    with daemon(ROOT, "definitions", home, own_process=False) as one:
+    with daemon(ROOT, ROOT / "definitions.py", home, own_process=False) as one:
         with pytest.raises(LightkeeperError, match=r"still waits for the sensor \w+: 0 of 2 ticks .* Logs: .*servers"):
             one.settled(timeout_seconds=0)
-        with pytest.raises(LightkeeperError, match="run already"), daemon(ROOT, "definitions", home):
+        with pytest.raises(LightkeeperError, match="run already"), daemon(ROOT, ROOT / "definitions.py", home):
             pass
     assert not (home.dagster / "servers.json").exists()
 
 
 def test_a_code_server_that_cannot_load_the_project_is_told_with_its_log(home: lk.Home, tmp_path: Path) -> None:
     (tmp_path / "broken.py").write_text("raise RuntimeError('no lamp')\n")
-    with pytest.raises(LightkeeperError, match=r"ended by itself. Read .*code\.log"), daemon(tmp_path, "broken", home):
+    with (
+        pytest.raises(LightkeeperError, match=r"ended by itself. Read .*code\.log"),
+        daemon(tmp_path, tmp_path / "broken.py", home),
+    ):
         pass
     assert "no lamp" in (home.dagster / "servers" / "code.log").read_text()
 
@@ -191,7 +238,7 @@ def fails(home: lk.Home) -> None:
 def test_a_check_that_fails_ends_in_one_run_of_the_queue_with_its_cause_on_it(tmp_path: Path) -> None:
     home = shop_of_pots(tmp_path)
     lake = Lake(home.lake, clock=home.now)
-    with daemon(tmp_path, "definitions", home, own_process=False) as one:
+    with daemon(tmp_path, tmp_path / "definitions.py", home, own_process=False) as one:
         fails(home)
         one.settled(once=STATELESS)
         (run,) = one.instance.get_runs(dg.RunsFilter(tags={"lightkeeper/cause": "age"}))
@@ -212,7 +259,7 @@ def test_a_retraining_whose_machine_stops_is_neither_lost_nor_done_twice(place: 
     lake, settings = Lake(home.lake, clock=home.now), home.dagster / "dagster.yaml"
     if place == KILLED[1]:
         settings.write_text(DAGSTER_YAML.replace("dequeue_interval_seconds: 1", "dequeue_interval_seconds: 3600"))
-    with daemon(tmp_path, "definitions", home) as one:
+    with daemon(tmp_path, tmp_path / "definitions.py", home) as one:
         fails(home)
         waited = {KILLED[0]: lambda: True, KILLED[1]: lambda: bool(retrainings(one)), KILLED[2]: lambda: "attempted" in acted(lake)}
         until(waited[place], one)
@@ -221,7 +268,7 @@ def test_a_retraining_whose_machine_stops_is_neither_lost_nor_done_twice(place: 
             process.wait()
     (tmp_path / "definitions.py").write_text(latency.DEFINITIONS)
     settings.write_text(DAGSTER_YAML)
-    with daemon(tmp_path, "definitions", home) as one:
+    with daemon(tmp_path, tmp_path / "definitions.py", home) as one:
         one.settled(300, once=STATELESS)
         runs = retrainings(one)
     tried = machine(lake, "pots", 1000).attempts
@@ -263,7 +310,7 @@ def until(done: Callable[[], bool], one: Daemon, seconds: float = 120) -> None:
 def test_two_daemons_of_one_home_ask_for_one_retraining(tmp_path: Path) -> None:
     home = shop_of_pots(tmp_path)
     lake = Lake(home.lake, clock=home.now)
-    with daemon(tmp_path, "definitions", home) as one:
+    with daemon(tmp_path, tmp_path / "definitions.py", home) as one:
         words = [sys.executable, "-m", "dagster._daemon", "run", "-w", str(home.dagster / "workspace.yaml")]
         environ = {**os.environ, "LIGHTKEEPER_HOME": str(home.root), "DAGSTER_HOME": str(home.dagster)}
         with (

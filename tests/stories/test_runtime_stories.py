@@ -97,7 +97,7 @@ def test_a_run_beyond_its_norm_warns_once_and_beyond_twice_is_cancelled(tmp_path
     lake = Lake(home.lake, clock=home.now)
     norm = Verdict("run_time", "passed", "It took 1 s; the limit is 6 s.", 1.0, 6.0, 20)
     record(lake, [Judged(TableVersion("kiln", 0), verdicts=(norm,))])
-    with daemon(tmp_path, "definitions", home, own_process=False) as one:
+    with daemon(tmp_path, tmp_path / "definitions.py", home, own_process=False) as one:
         end = time.monotonic() + 90
         while time.monotonic() < end and not canceled(one.instance):
             one.tick()
@@ -110,14 +110,14 @@ def test_a_run_beyond_its_norm_warns_once_and_beyond_twice_is_cancelled(tmp_path
 
 def test_a_run_whose_process_was_killed_is_told_and_holds_no_place_in_the_queue(tmp_path: Path) -> None:
     home = kiln_of(tmp_path)
-    with daemon(tmp_path, "definitions", home, own_process=False) as one:
+    with daemon(tmp_path, tmp_path / "definitions.py", home, own_process=False) as one:
         killed = until_it_works(one)
         one.tick()
         (alive,) = one.instance.get_runs()
         assert alive.status is dg.DagsterRunStatus.STARTED
         os.killpg(one.processes["code"].pid, signal.SIGKILL)  # the code server and its runs, as when a machine stops
         one.processes["code"].wait()
-    with daemon(tmp_path, "definitions", home, own_process=False) as one:
+    with daemon(tmp_path, tmp_path / "definitions.py", home, own_process=False) as one:
         one.tick()
         one.tick()
         (run,) = one.instance.get_runs()

@@ -75,6 +75,11 @@ class Project:
         return str((settings(self.folder) or {}).get("definitions", "definitions"))
 
     @property
+    def file(self) -> Path:
+        """The file of that module."""
+        return self.folder / f"{self.module.replace('.', '/')}.py"
+
+    @property
     def sample(self) -> Sample:
         """The registered sample. Raises BadDeclaration when there is none."""
         named = (settings(self.folder) or {}).get("sample")

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from lightkeeper.orchestrate.replay import Moment
-    from lightkeeper.orchestrate.scenario import Scenario, Script, Truth
+    from lightkeeper.orchestrate.scenario import Scenario, Script, Settings, Truth
 
-__all__ = ["play", "register"]
+__all__ = ["code_of", "definitions_of", "play", "register"]
 
 _BAR = 20  # characters of the longest bar
 
@@ -60,12 +60,18 @@ def play(  # noqa: PLR0913 - a command's options
         print_text(_listed(project.scenarios.values()))
         return
     scenario = _named(project, name)
-    script = scenario.script(Settings(seed=seed, magnitude=magnitude, history_weeks=weeks, after_days=days))
+    settings = Settings(seed=seed, magnitude=magnitude, history_weeks=weeks, after_days=days)
+    script = scenario.script(settings)
     place = Home(home) if home else Home(project.folder / f".lightkeeper-{name}-{seed}")
     if place.exists:
         raise Refused(f"{place.root} is a home already. Remove it, or choose another: --home DIR.")
     moments = []
-    for moment in (_followed if daemon else _played)(project, scenario, script, place, quiet=as_json):
+    played = (
+        _followed(project, scenario, settings, place, quiet=as_json)
+        if daemon
+        else _played(project, scenario, script, place, quiet=as_json)
+    )
+    for moment in played:
         moments.append(moment)
         if not as_json:
             print_text(*_told(moment))
@@ -95,17 +101,45 @@ def _played(project: Project, scenario: Scenario, script: Script, place: Home, *
     yield from play(defs, instance, place, script, senses=senses)
 
 
-def _followed(project: Project, scenario: Scenario, script: Script, place: Home, *, quiet: bool) -> Iterator[Moment]:
-    """The days through Dagster's daemon, its queue and a code server. Raises Refused: the scenario has assets of its own."""
+def _followed(project: Project, scenario: Scenario, settings: Settings, place: Home, *, quiet: bool) -> Iterator[Moment]:
+    """The days through Dagster's daemon, its queue and a code server."""
     from lightkeeper.orchestrate.daemon import daemon, played
 
-    if scenario.tables is not None:
-        raise Refused(
-            f"{scenario.name} has assets of its own, which the daemon's code server does not load. Play it without --daemon."
-        )
+    script = scenario.script(settings)
     _built(project, scenario, script, place, quiet=quiet)
-    with daemon(project.folder, project.module, place) as running:
+    with daemon(project.folder, code_of(project, scenario, settings, place), place) as running:
         yield from played(running, script)
+
+
+_CODE = """\
+\"\"\"What the daemon loads for the scenario {name}: the project with the tables that only this scenario has.\"\"\"
+
+from lightkeeper.cli.scenario import definitions_of
+from lightkeeper.orchestrate.scenario import Settings
+
+defs = definitions_of({folder!r}, {name!r}, Settings({settings}))
+"""
+
+
+def code_of(project: Project, scenario: Scenario, settings: Settings, place: Home) -> Path:
+    """The file that a code server loads: the project's own, or one in the home where the scenario has tables of its own."""
+    if scenario.tables is None:
+        return project.file
+    given = {"seed": settings.seed, "magnitude": settings.magnitude, "history_weeks": settings.history_weeks,
+             "after_days": settings.after_days}  # fmt: skip
+    file = place.root / "scenario_definitions.py"
+    words = ", ".join(f"{key}={value!r}" for key, value in given.items())
+    file.write_text(_CODE.format(name=scenario.name, folder=str(project.folder), settings=words))
+    return file
+
+
+def definitions_of(folder: str, name: str, settings: Settings) -> dg.Definitions:
+    """The definitions of the project in a folder, with the tables that only a scenario has."""
+    from lightkeeper.orchestrate.running import load
+
+    project = Project(Path(folder))
+    scenario = _named(project, name)
+    return _with_own(load(project.folder, project.module), scenario, scenario.script(settings))
 
 
 def _built(project: Project, scenario: Scenario, script: Script, place: Home, *, quiet: bool) -> tuple[Any, dg.Definitions]:

@@ -68,7 +68,7 @@ def serving(project: Project, home: Home, port: int) -> Iterator[Servers]:
 def _commands(project: Project, workspace: Path, page: int, code: int) -> dict[str, list[str]]:
     python = [sys.executable, "-m"]
     return {
-        "code": running.code(project.folder, project.module, code, "code-server", "start"),
+        "code": running.code(project.folder, project.file, code, "code-server", "start"),
         "webserver": [*python, "dagster_webserver", "-w", str(workspace), "--host", LOOPBACK, "--port", str(page),
                       "--log-level", "warning"],
         "daemon": [*python, "dagster._daemon", "run", "-w", str(workspace), "--log-level", "warning"],

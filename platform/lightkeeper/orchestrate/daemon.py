@@ -156,12 +156,12 @@ def _alive(processes: Mapping[str, subprocess.Popen[bytes]], logs: Path) -> None
 
 
 @contextmanager
-def daemon(project: Path, module: str, home: Home, *, own_process: bool = True) -> Iterator[Daemon]:
+def daemon(project: Path, file: Path, home: Home, *, own_process: bool = True) -> Iterator[Daemon]:
     """The daemon and the code server of a home, for as long as the block runs.
 
     Args:
         project: the folder of the project.
-        module: of its definitions, such as "definitions".
+        file: of the definitions, such as its definitions.py.
         home: that is there already; Dagster's home in it is made ready.
         own_process: the daemon is a process and keeps its own time. Otherwise it ticks in this process when it is waited for: see
             `Daemon.tick`.
@@ -178,7 +178,7 @@ def daemon(project: Path, module: str, home: Home, *, own_process: bool = True) 
     where = GrpcServerTarget(servers.LOOPBACK, port, None, servers.LOCATION)
     with _instance(home) as instance:
         try:
-            words = servers.code(project, module, port, "api", "grpc")
+            words = servers.code(project, file, port, "api", "grpc")
             processes["code"] = servers.start("code", words, project, logs, environ)
             servers.note(home, processes)
             servers.wait_for(port, processes["code"], threading.Event())

@@ -62,10 +62,9 @@ def workspace(home: Home, port: int) -> Path:
     return path
 
 
-def code(project: Path, module: str, port: int, *command: str) -> list[str]:
-    """The words that start a code server; `command` says which of Dagster's two: "api", "grpc" or "code-server", "start"."""
-    module_file = project / f"{module.replace('.', '/')}.py"
-    return [sys.executable, "-m", "dagster", *command, "--python-file", str(module_file), "--working-directory", str(project),
+def code(project: Path, file: Path, port: int, *command: str) -> list[str]:
+    """The words that start a code server of the definitions in a file; `command` is "api", "grpc" or "code-server", "start"."""
+    return [sys.executable, "-m", "dagster", *command, "--python-file", str(file), "--working-directory", str(project),
             "--host", LOOPBACK, "--port", str(port), "--location-name", LOCATION, "--log-level", "warning"]  # fmt: skip
 
 
