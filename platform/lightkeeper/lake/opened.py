@@ -111,11 +111,17 @@ def _stamp(store: LocalStore, table: str, version: int) -> _Stamp | None:
 
 def rows_in(store: Store, table: str, files: Sequence[Live], schema: PolarsSchema, where: pl.Expr | None = None) -> pl.DataFrame:
     """The rows of some files of an event table, those for which `where` holds; small files of a local disk are remembered."""
-    if not isinstance(store, LocalStore) or any(one.rows > _ROWS for one in files):
+    if not isinstance(store, LocalStore):
         return rows_of(store, table, files, schema, where)
-    columns = tuple(schema.items())
-    found = pl.concat([_rows(store.root, table, one, columns) for one in files])
-    return found if where is None else found.filter(where)
+    root, columns = store.root, tuple(schema.items())
+
+    def rows(one: Live) -> pl.DataFrame:
+        if one.rows > _ROWS:
+            return rows_of(store, table, [one], schema, where)
+        found = _rows(root, table, one, columns)
+        return found if where is None else found.filter(where)
+
+    return pl.concat([rows(one) for one in files])
 
 
 @lru_cache(_FILES)
