@@ -25,12 +25,13 @@ from lightkeeper.lake.suspects import follow, suspects
 from lightkeeper.lake.table import Lake
 from lightkeeper.lake.verdicts import record
 from lightkeeper.measure.contract import split
+from lightkeeper.measure.freshness import span
 from lightkeeper.models.forecasting import Server
 from lightkeeper.models.model import Model
 from lightkeeper.orchestrate.landing import files_ledger
 from lightkeeper.orchestrate.scenario import Script, Settings
 from lightkeeper.values import Verdict
-from lightkeeper.watch.arrivals import contract, freshness, span
+from lightkeeper.watch.arrivals import contract, freshness
 from lightkeeper.watch.drawing import Watched
 from lightkeeper.watch.series import anomalous
 from lightkeeper.watch.tables import look
