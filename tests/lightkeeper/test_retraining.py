@@ -99,6 +99,14 @@ def test_a_check_that_passes_for_a_day_does_not_make_a_break_younger() -> None:
     assert earliest(state(36, late, machine=unrest), late) == BREAK + timedelta(35)
 
 
+def test_a_break_after_a_week_of_rest_is_a_new_one_already_when_it_is_first_seen() -> None:
+    late = replace(ACCURACY, since=BREAK + timedelta(70))
+    for rested, code in ((7, "too_few_matured"), (6, "accuracy")):
+        machine_ = Machine(asking_since=BREAK, resting_since=late.since - timedelta(rested))
+        assert decide(state(70, late, machine=machine_)).code == code
+    assert earliest(state(70, late, machine=Machine(asking_since=BREAK, resting_since=BREAK)), late) == late.since + timedelta(35)
+
+
 def test_bad_data_never_train_whatever_asks() -> None:
     said = decide(state(60, ACCURACY, AGE, bad=("sales of 2026-04-01 is suspect: 100% of its rows.",)))
     assert (said.action, said.code) == ("held", "bad_data")
@@ -289,7 +297,9 @@ def test_an_unrest_lasts_over_short_rests_and_ends_with_a_week_of_quiet(lake: La
     assert note("too_few_matured", 3) == BREAK + timedelta(3)
     note("nothing_asks", 10)
     assert note("too_few_matured", 12) == BREAK + timedelta(3)
+    assert machine(lake, "lamps", 3).resting_since is None
     note("nothing_asks", 20)
+    assert machine(lake, "lamps", 3).resting_since == BREAK + timedelta(20)
     assert note("too_few_matured", 27) == BREAK + timedelta(27)
 
 

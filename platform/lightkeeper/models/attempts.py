@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
 
 import polars as pl
@@ -15,14 +15,13 @@ import polars as pl
 from lightkeeper.errors import Refused
 from lightkeeper.lake.table import Lake
 from lightkeeper.models.decisions import decisions, noted, standing
-from lightkeeper.models.episodes import Attempt, Breaker, Machine, Outcome
+from lightkeeper.models.episodes import REST, Attempt, Breaker, Machine, Outcome
 from lightkeeper.values import Decision
 
 __all__ = ["FORMER_BETTER", "NOTHING_ASKS", "began", "ended", "half_opened", "held", "machine", "machines"]
 
 FORMER_BETTER = "former_better"  # the code of a rollback by outcomes: the promotion before it was no success
 NOTHING_ASKS = "nothing_asks"  # the code of a rest
-_REST = timedelta(7)  # matured days without a cause that end an unrest
 _NO_JUDGEMENT = ("too_soon", "too_few_days")  # rejections that say nothing of the challenger
 _OURS = ("attempted", "held", "failed", "half_opened", "rejected", "confirmed", "promoted", "rolled_back")
 
@@ -57,7 +56,7 @@ class _Fold:
     resting: date | None = None
 
     def machine(self) -> Machine:
-        return Machine(tuple(self.attempts), self.useless, self.breaker, self.since, self.told, self.asking)
+        return Machine(tuple(self.attempts), self.useless, self.breaker, self.since, self.told, self.asking, self.resting)
 
     def take(self, row: Mapping[str, Any]) -> None:
         """One more row."""
@@ -80,7 +79,7 @@ class _Fold:
     def _asks(self, row: Mapping[str, Any]) -> None:
         """Something asks; after a rest of a week that is new."""
         matured = row["matured"]
-        rested = self.resting is not None and matured is not None and matured - self.resting >= _REST
+        rested = self.resting is not None and matured is not None and matured - self.resting >= REST
         if self.asking is None or rested:
             self.asking = matured
         self.resting = None

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Literal
 
 from lightkeeper.errors import BadDeclaration
 
-__all__ = ["ASKING", "Attempt", "Breaker", "Cause", "Event", "Machine", "Outcome", "Retrain", "State", "kind_of"]
+__all__ = ["ASKING", "REST", "Attempt", "Breaker", "Cause", "Event", "Machine", "Outcome", "Retrain", "State", "kind_of"]
 
 ASKING = ("accuracy", "coverage", "drift", "age")  # the weightiest first
+REST = timedelta(7)  # matured days without a cause that end an unrest
 
 Breaker = Literal["closed", "open", "half_open"]
 Outcome = Literal["promoted", "rejected", "confirmed", "failed", "held", "unjudged"]
@@ -116,7 +117,8 @@ class Machine:
         useless: in a row.
         breaker, since: its state, and the last matured day when it came to it.
         told: code and episode of the last reason for which nothing was done.
-        asking_since: the matured day since which something has asked of this champion, with rests shorter than a week.
+        asking_since: the matured day since which something has asked of this champion, with rests shorter than REST.
+        resting_since: the matured day since which nothing asks; None while something does.
     """
 
     attempts: tuple[Attempt, ...] = ()
@@ -125,6 +127,7 @@ class Machine:
     since: date | None = None
     told: tuple[str, str] | None = None
     asking_since: date | None = None
+    resting_since: date | None = None
 
     @property
     def under_way(self) -> Attempt | None:

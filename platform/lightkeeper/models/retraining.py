@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import date, timedelta
 
-from lightkeeper.models.episodes import ASKING, Attempt, Cause, State
+from lightkeeper.models.episodes import ASKING, REST, Attempt, Cause, State
 from lightkeeper.values import Decision, version_name
 
 __all__ = ["decide", "earliest"]
@@ -28,8 +28,11 @@ def earliest(state: State, cause: Cause) -> date:
 
 
 def _since(state: State, cause: Cause) -> date:
-    """When the unrest began that a cause belongs to: checks that pass for a day in between do not make it younger."""
-    return min(cause.since, state.machine.asking_since or cause.since)
+    """When the unrest began that a cause belongs to: checks that pass for a few days in between do not make it younger."""
+    asking, resting = state.machine.asking_since, state.machine.resting_since
+    if asking is None or (resting is not None and cause.since - resting >= REST):
+        return cause.since
+    return min(cause.since, asking)
 
 
 def decide(state: State) -> Decision:
