@@ -99,6 +99,13 @@ def test_a_check_that_passes_for_a_day_does_not_make_a_break_younger() -> None:
     assert earliest(state(36, late, machine=unrest), late) == BREAK + timedelta(35)
 
 
+def test_what_asks_together_is_one_unrest_as_old_as_its_oldest_but_for_age() -> None:
+    late, old = replace(ACCURACY, since=BREAK + timedelta(30)), replace(AGE, since=BREAK)
+    assert decide(state(36, late, replace(DRIFT, since=BREAK))).cause == "accuracy"
+    assert earliest(state(36, late, replace(DRIFT, since=BREAK)), late) == BREAK + timedelta(35)
+    assert earliest(state(36, late, old), late) == late.since + timedelta(35)
+
+
 def test_a_break_after_a_week_of_rest_is_a_new_one_already_when_it_is_first_seen() -> None:
     late = replace(ACCURACY, since=BREAK + timedelta(70))
     for rested, code in ((7, "too_few_matured"), (6, "accuracy")):

@@ -28,11 +28,12 @@ def earliest(state: State, cause: Cause) -> date:
 
 
 def _since(state: State, cause: Cause) -> date:
-    """When the unrest began that a cause belongs to: checks that pass for a few days in between do not make it younger."""
+    """When the unrest began that a cause belongs to: with the first of what asks, short rests in between left out."""
+    began = min([cause.since, *(one.since for one in state.causes if one.kind in state.rule.on and one.kind != "age")])
     asking, resting = state.machine.asking_since, state.machine.resting_since
-    if asking is None or (resting is not None and cause.since - resting >= REST):
-        return cause.since
-    return min(cause.since, asking)
+    if asking is None or (resting is not None and began - resting >= REST):
+        return began
+    return min(began, asking)
 
 
 def decide(state: State) -> Decision:

@@ -26,6 +26,7 @@ __all__ = ["Learner", "situations"]
 
 _Rows = Mapping[str, list[Mapping[str, Any]]]  # asset -> its rows
 
+_STAYS = 5  # days that a drift lasts before it asks: of a quiet year's few, most are over after one or two
 _OF_VALUES = ("contract", "volume", "nulls", "categories", "range", "duplicates")
 
 
@@ -88,11 +89,12 @@ def _followed(model: Model, rows: _Rows, moved: datetime | None) -> float:
 
 
 def _causes(model: Model, rows: _Rows, moved: datetime | None) -> list[Cause]:
-    """The checks that fail and may ask: of the outcomes of who serves now, and drift of what the model learns from."""
+    """The checks that fail and may ask: of the outcomes of who serves now, and lasting drift of what the model learns from."""
     used = {*model.features, model.target}
     mine = [row for row in rows.get(model.outcome_table, []) if moved is None or row["known_at"] >= moved]
     asking = [row for row in mine if kind_of(row["check"]) in ("accuracy", "coverage", "age")]
-    drifted = [row for row in rows.get(model.table, []) if row["check"] == "drift" and used & set(row["columns"])]
+    drifts = [row for row in rows.get(model.table, []) if row["check"] == "drift" and row["failing"] >= _STAYS]
+    drifted = [row for row in drifts if used & set(row["columns"])]
     bad = (row for row in (*asking, *drifted) if row["state"] in BAD)
     return [Cause(row["check"], row["asset"], row["since"], row["why"], _worth(row)) for row in bad]
 
