@@ -296,8 +296,11 @@ def test_a_reason_for_doing_nothing_is_noted_when_it_changes_and_only_then(lake:
 
 
 def test_an_unrest_lasts_over_short_rests_and_ends_with_a_week_of_quiet(lake: Lake) -> None:
-    def note(code: str, day: int) -> date | None:
-        said = replace(asked(), action="held", code=code, attempt=None, episode=f"e{day}", matured=BREAK + timedelta(day))
+    def note(code: str, day: int, cause: str = "drift", began: int | None = None) -> date | None:
+        since = BREAK + timedelta(day if began is None else began)
+        episode = Cause(cause, "lamp_features", since, "It failed.").episode(1)
+        matured = BREAK + timedelta(day)
+        said = replace(asked(), action="held", code=code, attempt=None, cause=cause, episode=episode, matured=matured)
         held(lake, said)
         return machine(lake, "lamps", 3).asking_since
 
@@ -307,7 +310,11 @@ def test_an_unrest_lasts_over_short_rests_and_ends_with_a_week_of_quiet(lake: La
     assert machine(lake, "lamps", 3).resting_since is None
     note("nothing_asks", 20)
     assert machine(lake, "lamps", 3).resting_since == BREAK + timedelta(20)
-    assert note("too_few_matured", 27) == BREAK + timedelta(27)
+    assert note("too_few_matured", 28, began=24) == BREAK + timedelta(3)
+    note("nothing_asks", 29)
+    assert note("age", 40, cause="age") == BREAK + timedelta(3)
+    assert machine(lake, "lamps", 3).resting_since == BREAK + timedelta(29)
+    assert note("too_few_matured", 46, began=41) == BREAK + timedelta(41)
 
 
 # -- whatever comes, in whatever order --------------------------------------------------------------------------

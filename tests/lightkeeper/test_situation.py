@@ -24,22 +24,47 @@ def lake(tmp_path: Path) -> Lake:
     return Lake(tmp_path, clock=lambda: datetime(2026, 4, 1, 6, tzinfo=UTC))
 
 
-def asks_after(lake: Lake, *seen: Verdict) -> list[tuple[str, date]]:
-    """What asks once the table was looked at on so many days, one after the other."""
-    for day, one in enumerate(seen):
-        record(lake, [Judged(TableVersion("lamp_features", day), FIRST + timedelta(day), verdicts=(one,))])
+def asks_after(lake: Lake, *seen: list[Verdict]) -> list[tuple[str, date]]:
+    """What asks once the table was looked at on so many days, one after the other; each look with what it found."""
+    for day, found in enumerate(seen):
+        record(lake, [Judged(TableVersion("lamp_features", day), FIRST + timedelta(day), verdicts=tuple(found))])
     return [(one.check, one.since) for one in situations(lake, [Learner(LAMPS, ("lamp_features",))])["lamps"].causes]
 
 
-def test_a_drift_asks_when_it_has_lasted_five_days_and_is_as_old_as_it_is(lake: Lake) -> None:
-    assert asks_after(lake, *[DRIFTS] * 4) == []
-    assert asks_after(lake, *[DRIFTS] * 5) == [("drift", FIRST)]
+def of(column: str) -> Verdict:
+    return replace(DRIFTS, column=column)
+
+
+@pytest.mark.parametrize(("days", "asks"), [(4, []), (5, [("drift", FIRST)]), (9, [("drift", FIRST)])])
+def test_a_drift_asks_when_it_has_lasted_five_days_and_is_as_old_as_it_is(lake: Lake, days: int, asks: list[object]) -> None:
+    assert asks_after(lake, *[[DRIFTS]] * days) == asks
 
 
 def test_a_drift_that_rests_for_a_day_begins_anew(lake: Lake) -> None:
-    assert asks_after(lake, *[DRIFTS] * 4, QUIET, *[DRIFTS] * 4) == []
+    assert asks_after(lake, *[[DRIFTS]] * 4, [QUIET], *[[DRIFTS]] * 4) == []
 
 
-def test_a_drift_of_what_the_model_does_not_learn_from_does_not_ask(lake: Lake) -> None:
-    assert asks_after(lake, *[replace(DRIFTS, column="colour")] * 6) == []
-    assert asks_after(lake, *[replace(DRIFTS, column="units")] * 6) == [("drift", FIRST)]  # its target
+def test_a_look_that_could_not_judge_ends_no_drift(lake: Lake) -> None:
+    failed = Verdict("drift", "unknown", "The look failed.")
+    assert asks_after(lake, *[[DRIFTS]] * 3, [failed], [DRIFTS]) == [("drift", FIRST)]
+
+
+@pytest.mark.parametrize(
+    ("check", "days", "asks"), [("coverage_80", 4, False), ("coverage_80", 5, True), ("accuracy", 1, True), ("age", 1, True)]
+)
+def test_of_the_checks_on_outcomes_only_coverage_must_last(lake: Lake, check: str, days: int, *, asks: bool) -> None:
+    failed = Verdict(check, "failed", "It was measured.", 0.7, 0.74, 40)
+    for day in range(days):
+        record(lake, [Judged(TableVersion("lamps_outcome", day), FIRST + timedelta(day), verdicts=(failed,))])
+    found = situations(lake, [Learner(LAMPS, ("lamp_features",))])["lamps"].causes
+    assert [(one.check, one.since) for one in found] == ([(check, FIRST)] if asks else [])
+
+
+@pytest.mark.parametrize(("column", "asks"), [("colour", []), ("units", [("drift", FIRST)])], ids=["unused", "the target"])
+def test_only_drift_of_what_the_model_learns_from_asks(lake: Lake, column: str, asks: list[object]) -> None:
+    assert asks_after(lake, *[[of(column)]] * 6) == asks
+
+
+@pytest.mark.parametrize(("days", "asks"), [(4, []), (5, [("drift", FIRST + timedelta(10))])])
+def test_a_drift_beside_an_older_one_of_another_column_has_its_own_age(lake: Lake, days: int, asks: list[object]) -> None:
+    assert asks_after(lake, *[[of("colour")]] * 10, *[[of("colour"), DRIFTS]] * days) == asks

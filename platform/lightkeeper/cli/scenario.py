@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -62,7 +63,7 @@ def play(  # noqa: PLR0913 - a command's options
     scenario = _named(project, name)
     settings = Settings(seed=seed, magnitude=magnitude, history_weeks=weeks, after_days=days)
     script = scenario.script(settings)
-    place = Home(home) if home else Home(project.folder / f".lightkeeper-{name}-{seed}")
+    place = Home(home.expanduser().resolve()) if home else Home(project.folder / f".lightkeeper-{name}-{seed}")
     if place.exists:
         raise Refused(f"{place.root} is a home already. Remove it, or choose another: --home DIR.")
     moments = []
@@ -114,6 +115,8 @@ def _followed(project: Project, scenario: Scenario, settings: Settings, place: H
 _CODE = """\
 \"\"\"What the daemon loads for the scenario {name}: the project with the tables that only this scenario has.\"\"\"
 
+import datetime
+
 from lightkeeper.cli.scenario import definitions_of
 from lightkeeper.orchestrate.scenario import Settings
 
@@ -125,10 +128,8 @@ def code_of(project: Project, scenario: Scenario, settings: Settings, place: Hom
     """The file that a code server loads: the project's own, or one in the home where the scenario has tables of its own."""
     if scenario.tables is None:
         return project.file
-    given = {"seed": settings.seed, "magnitude": settings.magnitude, "history_weeks": settings.history_weeks,
-             "after_days": settings.after_days}  # fmt: skip
     file = place.root / "scenario_definitions.py"
-    words = ", ".join(f"{key}={value!r}" for key, value in given.items())
+    words = ", ".join(f"{key}={value!r}" for key, value in asdict(settings).items())
     file.write_text(_CODE.format(name=scenario.name, folder=str(project.folder), settings=words))
     return file
 

@@ -22,8 +22,9 @@ import polars as pl
 from lightkeeper.lake.storage import Store
 from lightkeeper.measure.content import Sums, sums
 
-__all__ = ["Written", "write_file", "write_files"]
+__all__ = ["NOTHING", "Written", "write_file", "write_files"]
 
+NOTHING = Sums(0, (0, 0))  # the sums of no rows, or of rows that nobody sums
 _RANGED = (pl.Int8, pl.Int16, pl.Int32, pl.Int64, pl.Float32, pl.Float64, pl.Date, pl.Datetime)
 _EPOCH = date(1970, 1, 1)
 _DAYS = ((date.min - _EPOCH).days, (date.max - _EPOCH).days)  # what a calendar date in the log can say
@@ -49,11 +50,11 @@ class Written:
         return {"path": self.path, "bytes": self.bytes, "rows": self.rows, "sha256": self.sha256}
 
 
-def write_file(store: Store, table: str, frame: pl.DataFrame, prefix: str = "part") -> Written:
-    """Encode a frame as one Parquet file, hash it, make it durable. Raises StorageFailed."""
+def write_file(store: Store, table: str, frame: pl.DataFrame, prefix: str = "part", *, summed: bool = True) -> Written:
+    """Encode a frame as one Parquet file, hash it, make it durable. `summed`: its rows are summed. Raises StorageFailed."""
     name = f"{prefix}-{uuid.uuid4().hex}.parquet"
     stored = store.create(f"{table}/{name}", lambda target: _encode(frame, target))
-    return Written(name, stored.bytes, frame.height, stored.sha256, _statistics(frame), sums(frame))
+    return Written(name, stored.bytes, frame.height, stored.sha256, _statistics(frame), sums(frame) if summed else NOTHING)
 
 
 def _encode(frame: pl.DataFrame, target: Path | BytesIO) -> None:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 
 import polars as pl
 
 from lightkeeper.errors import Conflict, TypeRefused
 from lightkeeper.lake.files import write_file
-from lightkeeper.lake.gateway import Live, Transaction, commit, discard_unnamed
-from lightkeeper.lake.opened import Opened, opened, rows_in
+from lightkeeper.lake.gateway import Transaction, commit, discard_unnamed
+from lightkeeper.lake.opened import Opened, opened
 from lightkeeper.lake.schema import PolarsSchema
 from lightkeeper.lake.storage import Store
 
@@ -30,11 +30,11 @@ class Ledger:
 
     def rows(self, where: pl.Expr | None = None) -> pl.DataFrame:
         """All rows, or those for which `where` holds, in the order in which they were added; no rows when there are none yet."""
-        with opened(self.store, self.path) as found:
+        with opened(self) as found:
             return self._held(found, where)
 
     def _held(self, found: Opened | None, where: pl.Expr | None = None) -> pl.DataFrame:
-        return self._rows(() if found is None else found.live, where)
+        return pl.DataFrame(schema=dict(self.schema)) if found is None else found.rows(self, where)
 
     def add(self, rows: Iterable[Mapping[str, object]]) -> None:
         """Add rows in one commit; a column that a row does not name is null.
@@ -63,7 +63,7 @@ class Ledger:
     def _repeated(self, made: Callable[[Opened | None], pl.DataFrame], *, whole: bool = False) -> pl.DataFrame:
         """Commit a frame on top of the ledger as it is opened, again when somebody was faster; `whole` replaces what is there."""
         for _ in range(_ATTEMPTS):
-            with opened(self.store, self.path) as found:
+            with opened(self) as found:
                 frame = made(found)
                 with suppress(Conflict):
                     if not frame.is_empty():
@@ -85,8 +85,8 @@ class Ledger:
         base, live, handle = (-1, (), None) if found is None else (found.version, found.live, found.handle)
         small = [one for one in live if one.rows < _SMALL]
         merged = live if whole else small if len(small) >= _FILES else ()
-        rows = frame if whole else pl.concat([self._rows(merged), frame])
-        written = write_file(self.store, self.path, rows, f"part-{base + 1:020d}")
+        rows = frame if whole or found is None else pl.concat([found.rows(self, files=merged), frame])
+        written = write_file(self.store, self.path, rows, f"part-{base + 1:020d}", summed=False)
         try:
             record = {"mode": "append"}
             change = Transaction(self.path, base, self.schema, [written], merged, record, False, handle, _CHECKPOINT_EVERY)
@@ -94,6 +94,3 @@ class Ledger:
         except BaseException:
             discard_unnamed(self.store, self.path, base + 1, [written])
             raise
-
-    def _rows(self, files: Sequence[Live], where: pl.Expr | None = None) -> pl.DataFrame:
-        return rows_in(self.store, self.path, files, self.schema, where) if files else pl.DataFrame(schema=dict(self.schema))

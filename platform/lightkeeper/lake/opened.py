@@ -10,11 +10,10 @@ import os
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
+from dataclasses import dataclass, field
+from itertools import groupby
 from threading import Lock
-from typing import Any
+from typing import Any, Protocol
 
 import polars as pl
 
@@ -24,12 +23,20 @@ from lightkeeper.lake.layout import rows_of
 from lightkeeper.lake.schema import PolarsSchema
 from lightkeeper.lake.storage import LocalStore, Store
 
-__all__ = ["Opened", "opened", "rows_in"]
+__all__ = ["Named", "Opened", "opened"]
 
-_TABLES, _FILES = 64, 1_024  # remembered at most; those unused for longest go
-_ROWS = 5_000  # of a file that is remembered, at most
+_TABLES = 32  # remembered at most; those unused for longest go
+_ROWS = 5_000  # of a file whose rows are remembered, at most
 
 _Stamp = tuple[int, int, int]
+
+
+class Named(Protocol):
+    """An event table by its store, its folder and its columns."""
+
+    store: Store
+    path: str
+    schema: PolarsSchema
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +48,35 @@ class Opened:
         version: its number.
         live: its data files, in the order in which they were added.
         stamp: what tells the last file of its log from another of that name.
+        frames: rows of small files, by their paths, which are never given twice.
     """
 
     handle: Any
     version: int
     live: tuple[Live, ...]
     stamp: _Stamp | None
+    frames: dict[str, pl.DataFrame] = field(default_factory=dict, repr=False)
+
+    def rows(self, ledger: Named, where: pl.Expr | None = None, files: Sequence[Live] | None = None) -> pl.DataFrame:
+        """The rows of all files, or of some of them; those for which `where` holds."""
+        wanted = self.live if files is None else files
+        if not wanted:
+            return pl.DataFrame(schema=dict(ledger.schema))
+        if self.stamp is None:
+            return rows_of(ledger.store, ledger.path, wanted, ledger.schema, where)
+        for one in wanted:
+            if one.rows <= _ROWS and one.path not in self.frames:
+                self.frames[one.path] = rows_of(ledger.store, ledger.path, [one], ledger.schema)
+        return pl.concat(
+            [self._some(ledger, list(group), where) for _, group in groupby(wanted, lambda one: one.path in self.frames)]
+        )
+
+    def _some(self, ledger: Named, files: Sequence[Live], where: pl.Expr | None) -> pl.DataFrame:
+        """The rows of files that are all remembered, or none of them."""
+        if files[0].path not in self.frames:
+            return rows_of(ledger.store, ledger.path, files, ledger.schema, where)
+        rows = pl.concat([self.frames[one.path] for one in files])
+        return rows if where is None else rows.filter(where)
 
 
 _lock = Lock()
@@ -54,11 +84,12 @@ _tables: OrderedDict[str, Opened] = OrderedDict()
 
 
 @contextmanager
-def opened(store: Store, table: str) -> Iterator[Opened | None]:
+def opened(ledger: Named) -> Iterator[Opened | None]:
     """An event table at its newest version; None when there is none yet. Raises StorageFailed.
 
     In the block nobody else has it, so that nobody moves it on meanwhile: a commit on top of it is refused by the log alone.
     """
+    store, table = ledger.store, ledger.path
     uri = store.uri(table)
     with _lock:
         before = _tables.pop(uri, None)
@@ -80,7 +111,9 @@ def _newest(store: LocalStore, table: str, before: Opened | None) -> Opened | No
         before.handle.update_incremental()
     except Exception:  # noqa: BLE001 - delta-rs raises its own errors, OSError and bare Exception; opened anew, it is told which
         return _open(store, table)
-    return _of(store, table, before.handle)
+    now = _of(store, table, before.handle)
+    now.frames.update({one.path: before.frames[one.path] for one in now.live if one.path in before.frames})
+    return now
 
 
 def _open(store: Store, table: str) -> Opened | None:
@@ -107,24 +140,3 @@ def _stamp(store: LocalStore, table: str, version: int) -> _Stamp | None:
     except OSError:
         return None
     return found.st_ino, found.st_mtime_ns, found.st_size
-
-
-def rows_in(store: Store, table: str, files: Sequence[Live], schema: PolarsSchema, where: pl.Expr | None = None) -> pl.DataFrame:
-    """The rows of some files of an event table, those for which `where` holds; small files of a local disk are remembered."""
-    if not isinstance(store, LocalStore):
-        return rows_of(store, table, files, schema, where)
-    root, columns = store.root, tuple(schema.items())
-
-    def rows(one: Live) -> pl.DataFrame:
-        if one.rows > _ROWS:
-            return rows_of(store, table, [one], schema, where)
-        found = _rows(root, table, one, columns)
-        return found if where is None else found.filter(where)
-
-    return pl.concat([rows(one) for one in files])
-
-
-@lru_cache(_FILES)
-def _rows(root: Path, table: str, file: Live, schema: tuple[tuple[str, pl.DataType], ...]) -> pl.DataFrame:
-    """A file's rows; its name is never given twice."""
-    return rows_of(LocalStore(root), table, [file], dict(schema))

@@ -46,9 +46,9 @@ VERDICT: dict[str, pl.DataType] = {
 
 STATE: dict[str, pl.DataType] = {
     "asset": pl.String(), "check": pl.String(), "state": pl.String(), "since": pl.Date(), "failing": pl.Int64(),
-    "columns": pl.List(pl.String()), "measured": pl.Float64(), "limit": pl.Float64(), "n": pl.Int64(), "kind": pl.String(),
-    "why": pl.String(), "day": pl.Date(), "version": pl.Int64(), "known_at": _UTC, "run_id": pl.String(),
-    "impact": pl.Float64(), "unit": pl.String(),
+    "columns": pl.List(pl.String()), "columns_since": pl.List(pl.Date()), "measured": pl.Float64(), "limit": pl.Float64(),
+    "n": pl.Int64(), "kind": pl.String(), "why": pl.String(), "day": pl.Date(), "version": pl.Int64(), "known_at": _UTC,
+    "run_id": pl.String(), "impact": pl.Float64(), "unit": pl.String(),
 }  # fmt: skip
 
 PROFILED: dict[str, pl.DataType] = {
@@ -156,17 +156,36 @@ def _state(judged: Judged, check: str, before: Mapping[str, Any] | None, now: ob
     mine = [one for one in judged.verdicts if one.check == check]
     worst = min(mine, key=lambda one: (WORST_FIRST.index(one.state), mine.index(one)))
     same = before is not None and before["state"] == worst.state
-    again = before is not None and before["state"] in BAD and worst.bad
-    another = before is None or before["day"] is None or before["day"] != judged.day
-    failing = (before["failing"] if before is not None and again else 0) + (1 if worst.bad and (another or not again) else 0)
-    columns = dict.fromkeys(str(one.column) for one in mine if one.state == worst.state and one.column)
+    today = judged.day or _day(now)
+    failing, columns = _failing(worst, judged.day, before), _columns(mine, worst, today, before)
     return {
-        "asset": judged.asset, "check": check, "state": worst.state, "failing": failing, "columns": list(columns),
-        "since": before["since"] if before is not None and same else judged.day or _day(now),
+        "asset": judged.asset, "check": check, "state": worst.state, "failing": failing,
+        "columns": list(columns), "columns_since": list(columns.values()),
+        "since": before["since"] if before is not None and same else today,
         "measured": worst.measured, "limit": worst.limit, "n": worst.n, "kind": worst.kind, "why": worst.why,
         "day": judged.day, "version": judged.version.version, "known_at": now, "run_id": judged.run_id,
         "impact": worst.extra.get("impact"), "unit": worst.extra.get("unit"),
     }  # fmt: skip
+
+
+def _failing(worst: Verdict, day: date | None, before: Mapping[str, Any] | None) -> int:
+    """Days that a check has failed one after the other; what could not be judged neither ends nor adds to them."""
+    failed = 0 if before is None else before["failing"]
+    if not worst.bad:
+        return failed if worst.state == "unknown" else 0
+    another = before is None or before["day"] is None or before["day"] != day or before["state"] not in BAD
+    return failed + 1 if another or not failed else failed
+
+
+def _columns(mine: Sequence[Verdict], worst: Verdict, today: date, before: Mapping[str, Any] | None) -> dict[str, date]:
+    """The columns in the worst state, each with the day since when; those that failed before one that could not be judged stay."""
+    known = (
+        {} if before is None or not before["failing"] else dict(zip(before["columns"], before["columns_since"] or (), strict=False))
+    )
+    if worst.state == "unknown":
+        return known
+    named = dict.fromkeys(str(one.column) for one in mine if one.state == worst.state and one.column)
+    return {name: known.get(name, today) for name in named}
 
 
 def _day(now: Any) -> date:

@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from lightkeeper.errors import Conflict, SchemaChanged
-from lightkeeper.lake.files import Written, write_files
+from lightkeeper.lake.files import NOTHING, Written, write_files
 from lightkeeper.lake.gateway import Live, Transaction, commit, discard_unnamed, live_files, log_path
 from lightkeeper.lake.layout import Write, frames, rows_of, touched
 from lightkeeper.lake.ledger import Ledger
@@ -25,7 +25,6 @@ from lightkeeper.values import TableVersion
 __all__ = ["UNCHANGED", "Writer"]
 
 _ATTEMPTS = 8
-_NOTHING = Sums(0, (0, 0))
 
 UNCHANGED = {
     "table": pl.String(), "version": pl.Int64(), "inputs": pl.List(pl.String()), "run_id": pl.String(),
@@ -183,10 +182,10 @@ class Writer:
 
     def _total(self, wanted: Write, before: TableVersion | None, change: _Change) -> Sums:
         """The sums of the whole table after the write, from those before it, less what goes, plus what comes."""
-        added = sum((one.sums for one in change.added), _NOTHING)
+        added = sum((one.sums for one in change.added), NOTHING)
         if before is None or wanted.mode in {"overwrite", "migrate"}:
             return added
-        gone = _NOTHING if change.kept is None else sums(change.kept)
+        gone = NOTHING if change.kept is None else sums(change.kept)
         return self._sums(before) - gone + added
 
     def _sums(self, version: TableVersion) -> Sums:

@@ -15,7 +15,7 @@ import polars as pl
 from lightkeeper.errors import Refused
 from lightkeeper.lake.table import Lake
 from lightkeeper.models.decisions import decisions, noted, standing
-from lightkeeper.models.episodes import REST, Attempt, Breaker, Machine, Outcome
+from lightkeeper.models.episodes import REST, Attempt, Breaker, Machine, Outcome, since_of
 from lightkeeper.values import Decision
 
 __all__ = ["FORMER_BETTER", "NOTHING_ASKS", "began", "ended", "half_opened", "held", "machine", "machines"]
@@ -77,11 +77,12 @@ class _Fold:
             self._asks(row)
 
     def _asks(self, row: Mapping[str, Any]) -> None:
-        """Something asks; after a rest of a week that is new."""
-        matured = row["matured"]
-        rested = self.resting is not None and matured is not None and matured - self.resting >= REST
-        if self.asking is None or rested:
-            self.asking = matured
+        """Something asks: an unrest, which is new after a rest. Age alone is none."""
+        since = since_of(row["episode"] or "") or row["matured"]
+        if row["cause"] == "age" or since is None:
+            return
+        rested = self.resting is not None and since - self.resting >= REST
+        self.asking = since if self.asking is None or rested else min(self.asking, since)
         self.resting = None
 
     def _failed(self, row: Mapping[str, Any]) -> None:

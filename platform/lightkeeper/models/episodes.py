@@ -8,7 +8,20 @@ from typing import Literal
 
 from lightkeeper.errors import BadDeclaration
 
-__all__ = ["ASKING", "REST", "Attempt", "Breaker", "Cause", "Event", "Machine", "Outcome", "Retrain", "State", "kind_of"]
+__all__ = [
+    "ASKING",
+    "REST",
+    "Attempt",
+    "Breaker",
+    "Cause",
+    "Event",
+    "Machine",
+    "Outcome",
+    "Retrain",
+    "State",
+    "kind_of",
+    "since_of",
+]
 
 ASKING = ("accuracy", "coverage", "drift", "age")  # the weightiest first
 REST = timedelta(7)  # matured days without a cause that end an unrest
@@ -74,6 +87,14 @@ class Cause:
     def kind(self) -> str:
         """The check without its level."""
         return kind_of(self.check)
+
+
+def since_of(episode: str) -> date | None:
+    """Since when the cause of an episode fails, as `Cause.episode` names it; None for another name."""
+    try:
+        return date.fromisoformat(episode.rsplit(".", 2)[-2])
+    except (ValueError, IndexError):
+        return None
 
 
 @dataclass(frozen=True, slots=True)

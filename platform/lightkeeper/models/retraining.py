@@ -69,7 +69,8 @@ def _asks(cause: Cause) -> str:
 def _nothing(state: State) -> str:
     if not state.rule.on:
         return "nothing may ask for a retraining: retrain_if names no check."
-    return f"nothing asks for a retraining; it would be asked for when one of {', '.join(state.rule.on)} fails."
+    on = (f"{one} for five days" if one in ("drift", "coverage") else one for one in state.rule.on)
+    return f"nothing asks for a retraining; it would be asked for when one of {', '.join(on)} fails."
 
 
 def _held(state: State, cause: Cause, *, ready: bool) -> tuple[str, str] | None:

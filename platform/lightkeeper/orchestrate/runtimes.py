@@ -20,6 +20,7 @@ from lightkeeper.alerts.kept import raised
 from lightkeeper.home import Home
 from lightkeeper.lake.table import Lake
 from lightkeeper.lake.verdicts import states
+from lightkeeper.measure.norms import FEWEST
 from lightkeeper.orchestrate.learners import MAXIMA, STEPS
 from lightkeeper.orchestrate.telling import link, short
 
@@ -104,8 +105,8 @@ def runtimes_sensor(home: Home, open_lake: Callable[[], Lake], wall: Callable[[]
 
 
 def _limits(lake: Lake) -> dict[str, float]:
-    """Of each asset the seconds beyond which a run is too slow, where a norm or a maximum is known."""
-    rows = states(lake).rows((pl.col("check") == "run_time") & pl.col("limit").is_not_null())
+    """Of each asset the seconds beyond which a run is too slow: by its norm where one is learnt, else as it is declared now."""
+    rows = states(lake).rows((pl.col("check") == "run_time") & pl.col("limit").is_not_null() & (pl.col("n") >= FEWEST))
     return MAXIMA | dict(rows.select("asset", "limit").iter_rows())
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import polars as pl
@@ -26,7 +26,9 @@ __all__ = ["Learner", "situations"]
 
 _Rows = Mapping[str, list[Mapping[str, Any]]]  # asset -> its rows
 
-_STAYS = 5  # days that a drift lasts before it asks: of a quiet year's few, most are over after one or two
+_STAYS = timedelta(
+    4
+)  # from the first to the last day of a drift, or of intervals that miss, that asks: in quiet years most last one to three
 _OF_VALUES = ("contract", "volume", "nulls", "categories", "range", "duplicates")
 
 
@@ -89,14 +91,29 @@ def _followed(model: Model, rows: _Rows, moved: datetime | None) -> float:
 
 
 def _causes(model: Model, rows: _Rows, moved: datetime | None) -> list[Cause]:
-    """The checks that fail and may ask: of the outcomes of who serves now, and lasting drift of what the model learns from."""
+    """The checks that fail and may ask: of the outcomes of who serves now, and of drift of what the model learns from."""
     used = {*model.features, model.target}
     mine = [row for row in rows.get(model.outcome_table, []) if moved is None or row["known_at"] >= moved]
-    asking = [row for row in mine if kind_of(row["check"]) in ("accuracy", "coverage", "age")]
-    drifts = [row for row in rows.get(model.table, []) if row["check"] == "drift" and row["failing"] >= _STAYS]
-    drifted = [row for row in drifts if used & set(row["columns"])]
-    bad = (row for row in (*asking, *drifted) if row["state"] in BAD)
-    return [Cause(row["check"], row["asset"], row["since"], row["why"], _worth(row)) for row in bad]
+    found = [(row, row["since"]) for row in mine if row["state"] in BAD and _may_ask(row)]
+    drifted = (row for row in rows.get(model.table, []) if row["check"] == "drift" and row["state"] in BAD)
+    found += [(row, min(lasting)) for row in drifted if (lasting := _lasting(row, used))]
+    return [Cause(row["check"], row["asset"], since, row["why"], _worth(row)) for row, since in found]
+
+
+def _may_ask(row: Mapping[str, Any]) -> bool:
+    """Of the checks on outcomes: accuracy and age at once, coverage when it has failed for some days."""
+    kind = kind_of(row["check"])
+    return kind in ("accuracy", "age") or (kind == "coverage" and _stays(row, row["since"]))
+
+
+def _lasting(row: Mapping[str, Any], used: set[str]) -> list[date]:
+    """Since when those columns drift that are used and have drifted for some days."""
+    since = row["columns_since"] or [row["since"]] * len(row["columns"])  # a state of an earlier build knows its own day alone
+    return [day for name, day in zip(row["columns"], since, strict=True) if name in used and _stays(row, day)]
+
+
+def _stays(row: Mapping[str, Any], since: date) -> bool:
+    return row["day"] is not None and row["day"] - since >= _STAYS
 
 
 def _worth(row: Mapping[str, Any]) -> str:
