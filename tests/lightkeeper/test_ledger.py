@@ -13,6 +13,7 @@ import pytest
 
 from lightkeeper.errors import TypeRefused
 from lightkeeper.lake.ledger import Ledger
+from lightkeeper.lake.opened import opened
 from lightkeeper.lake.storage import LocalStore
 from lightkeeper.lake.table import Lake
 
@@ -78,6 +79,15 @@ def test_a_ledger_that_was_removed_and_made_anew_is_not_the_one_that_was_read_be
     shutil.rmtree(tmp_path / "_ledger")
     elsewhere(tmp_path, 9)
     assert numbers(tmp_path) == [9]
+
+
+def test_only_rows_whose_files_still_count_are_remembered(tmp_path: Path) -> None:
+    for number in range(10):
+        ledger(tmp_path).renew(lambda there, n=number: [{"number": n, "said": f"after {there.height}"}])
+    assert numbers(tmp_path) == [9]
+    with opened(ledger(tmp_path)) as found:
+        assert found is not None
+        assert list(found.frames) == [one.path for one in found.live]
 
 
 def test_who_reads_while_another_adds_has_what_stood_when_it_began(tmp_path: Path) -> None:

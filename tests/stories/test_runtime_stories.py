@@ -88,7 +88,9 @@ def test_until_a_norm_is_learnt_what_is_declared_of_a_model_is_the_limit_of_each
     lake = Lake(home.lake, clock=home.now)
     assert limits(lake) == declared
     norm = Verdict("run_time", "passed", "It took 1 s; the limit is 6 s.", 1.0, 6.0, 20)
+    before = Verdict("run_time", "passed", "It took 1 s; the declared limit is 60 s.", 1.0, 60.0, 1)  # declared otherwise since
     record(lake, [Judged(TableVersion("lamps_model", 0), verdicts=(norm,))])
+    record(lake, [Judged(TableVersion("lamps_forecast", 0), verdicts=(before,))])
     assert limits(lake) == {**declared, "lamps_model": 6.0}
 
 
