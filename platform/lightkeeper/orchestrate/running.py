@@ -197,11 +197,11 @@ def checked(defs: dg.Definitions, instance: dg.DagsterInstance, keys: Iterable[d
 
 @contextmanager
 def _cheap_events() -> Iterator[None]:
-    """Dagster's SQLite files cost less in the block: each has one engine, whose connections stay open, and is flushed once.
+    """Dagster's records of events and runs cost less in the block: each SQLite file has one engine, whose connections stay open.
 
     Dagster makes an engine and a connection for each of thousands of events: the same statements are compiled anew, and SQLite
-    flushes at each close. A power cut may lose the last events of Dagster's own log, never its consistency; the lake flushes
-    by itself.
+    flushes at each close; here it flushes at its own checkpoints and at the end. A power cut may lose the last events of
+    Dagster's own log, never its consistency; the lake flushes by itself.
     """
     import sqlalchemy as sql
 
