@@ -60,6 +60,12 @@ def test_of_the_checks_on_outcomes_only_coverage_must_last(lake: Lake, check: st
     assert [(one.check, one.since) for one in found] == ([(check, FIRST)] if asks else [])
 
 
+def test_a_column_that_is_never_judged_keeps_no_old_drift_alive(lake: Lake) -> None:
+    never = Verdict("drift", "unknown", "wick has no values.", column="wick")
+    assert asks_after(lake, [DRIFTS, never], *[[QUIET, never]] * 7, [DRIFTS, never]) == []
+    assert asks_after(lake, *[[QUIET, never]] * 9, *[[DRIFTS, never]] * 5) == [("drift", FIRST + timedelta(9))]
+
+
 @pytest.mark.parametrize(("column", "asks"), [("colour", []), ("units", [("drift", FIRST)])], ids=["unused", "the target"])
 def test_only_drift_of_what_the_model_learns_from_asks(lake: Lake, column: str, asks: list[object]) -> None:
     assert asks_after(lake, *[[of(column)]] * 6) == asks

@@ -157,7 +157,10 @@ def _state(judged: Judged, check: str, before: Mapping[str, Any] | None, now: ob
     worst = min(mine, key=lambda one: (WORST_FIRST.index(one.state), mine.index(one)))
     same = before is not None and before["state"] == worst.state
     today = judged.day or _day(now)
-    failing, columns = _failing(worst, judged.day, before), _columns(mine, worst, today, before)
+    if before is not None and all(one.state == "unknown" for one in mine):  # a look that saw nothing neither ends nor adds
+        failing, columns = before["failing"], _known(before)
+    else:
+        failing, columns = _failing(worst, judged.day, before), _columns(mine, worst, today, before)
     return {
         "asset": judged.asset, "check": check, "state": worst.state, "failing": failing,
         "columns": list(columns), "columns_since": list(columns.values()),
@@ -169,23 +172,23 @@ def _state(judged: Judged, check: str, before: Mapping[str, Any] | None, now: ob
 
 
 def _failing(worst: Verdict, day: date | None, before: Mapping[str, Any] | None) -> int:
-    """Days that a check has failed one after the other; what could not be judged neither ends nor adds to them."""
-    failed = 0 if before is None else before["failing"]
+    """Days that a check has failed, one after the other."""
     if not worst.bad:
-        return failed if worst.state == "unknown" else 0
+        return 0
+    failed = 0 if before is None else before["failing"]
     another = before is None or before["day"] is None or before["day"] != day or before["state"] not in BAD
     return failed + 1 if another or not failed else failed
 
 
 def _columns(mine: Sequence[Verdict], worst: Verdict, today: date, before: Mapping[str, Any] | None) -> dict[str, date]:
-    """The columns in the worst state, each with the day since when; those that failed before one that could not be judged stay."""
-    known = (
-        {} if before is None or not before["failing"] else dict(zip(before["columns"], before["columns_since"] or (), strict=False))
-    )
-    if worst.state == "unknown":
-        return known
+    """The columns in the worst state, each with the day since when."""
+    known = {} if before is None or not before["failing"] else _known(before)
     named = dict.fromkeys(str(one.column) for one in mine if one.state == worst.state and one.column)
     return {name: known.get(name, today) for name in named}
+
+
+def _known(before: Mapping[str, Any]) -> dict[str, date]:
+    return dict(zip(before["columns"], before["columns_since"] or (), strict=False))
 
 
 def _day(now: Any) -> date:
