@@ -220,8 +220,8 @@ def rendered(result: dict[str, Any]) -> str:
         *lines, "",
         f"{result['measured_at'][:10]}, {tree}; {on['processor']}, {on['cores']} cores, {on['memory_gb']} GB,",
         f"{on['system']} {on['kernel']}; {', '.join(f'{name} {number}' for name, number in kept.items())}.",
-        f"Load {result['load']['before'][0]} before and {result['load']['after'][0]} after. "
-        f"Noise: {told(result['noise']['before'])}; after: {told(result['noise']['after'])}.",
+        f"Load {result['load']['before'][0]} before and {result['load']['after'][0]} after. Noise: "
+        + f"{told(result['noise']['before'])}; after: {told(result['noise']['after'])}.",
     ))  # fmt: skip
 
 
