@@ -214,14 +214,13 @@ def rendered(result: dict[str, Any]) -> str:
     """One benchmark as Markdown: the table, then what it was measured on."""
     heads = ["", *_HEADS[1:]]
     lines = ["| " + " | ".join(cells) + " |" for cells in (heads, ["---", *["---:"] * 6], *map(_cells, result["rows"]))]
-    on, kept = result["machine"], result["versions"]
+    on, kept, busy, noisy = result["machine"], result["versions"], result["load"], result["noise"]
     tree = f"commit {str(result['commit'])[:10]}{' with changes' if result['dirty'] else ''}"
     return "\n".join((
         *lines, "",
         f"{result['measured_at'][:10]}, {tree}; {on['processor']}, {on['cores']} cores, {on['memory_gb']} GB,",
         f"{on['system']} {on['kernel']}; {', '.join(f'{name} {number}' for name, number in kept.items())}.",
-        f"Load {result['load']['before'][0]} before and {result['load']['after'][0]} after. Noise: "
-        + f"{told(result['noise']['before'])}; after: {told(result['noise']['after'])}.",
+        f"Load {busy['before'][0]}, {busy['after'][0]} after; noise: {told(noisy['before'])}; after: {told(noisy['after'])}.",
     ))  # fmt: skip
 
 
