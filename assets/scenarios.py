@@ -87,7 +87,7 @@ def _script(plot: _Plot, products: int, settings: Settings) -> Script:
     arrivals = {day: at if day in files else None for day, at in _due(settings).items()}
     if (due := arrivals[turns]) is not None:
         arrivals[turns] = plot.arrival(due, magnitude)
-    return Script(tuple(ScenarioDay(day, files[day] if at else {}, at) for day, at in arrivals.items()), turns, truth)
+    return Script(tuple(ScenarioDay(day, files[day] if at else {}, at) for day, at in arrivals.items()), turns, truth, settings)
 
 
 # ---- settings, and the days that they ask for

@@ -147,10 +147,9 @@ THE_REST = {
 @pytest.mark.parametrize("name", THE_REST)
 def test_every_other_scenario_is_noticed_by_the_daemons_own_code(name: str, tmp_path: Path) -> None:
     (days, expected), scenario = THE_REST[name], NAMED[name]
-    settings = Settings(seed=SEED, after_days=days)
-    story = scenario.script(settings)
+    story = scenario.script(Settings(seed=SEED, after_days=days))
     home = home_of(tmp_path, story, scenario.tables(story) if scenario.tables else ())
-    with daemon(ROOT, code_of(Project(ROOT), scenario, settings, home), home, own_process=False) as one:
+    with daemon(ROOT, code_of(Project(ROOT), scenario, story, home), home, own_process=False) as one:
         moments = list(played(one, story, once=STATELESS))
         assert all(run.is_success for run in one.instance.get_runs())
     noticed = {f"{row['asset']}.{row['check']}" for moment in moments for row in moment.noticed.iter_rows(named=True)}

@@ -61,18 +61,12 @@ def play(  # noqa: PLR0913 - a command's options
         print_text(_listed(project.scenarios.values()))
         return
     scenario = _named(project, name)
-    settings = Settings(seed=seed, magnitude=magnitude, history_weeks=weeks, after_days=days)
-    script = scenario.script(settings)
+    script = scenario.script(Settings(seed=seed, magnitude=magnitude, history_weeks=weeks, after_days=days))
     place = Home(home.expanduser().resolve()) if home else Home(project.folder / f".lightkeeper-{name}-{seed}")
     if place.exists:
         raise Refused(f"{place.root} is a home already. Remove it, or choose another: --home DIR.")
     moments = []
-    played = (
-        _followed(project, scenario, settings, place, quiet=as_json)
-        if daemon
-        else _played(project, scenario, script, place, quiet=as_json)
-    )
-    for moment in played:
+    for moment in (_followed if daemon else _played)(project, scenario, script, place, quiet=as_json):
         moments.append(moment)
         if not as_json:
             print_text(*_told(moment))
@@ -102,13 +96,12 @@ def _played(project: Project, scenario: Scenario, script: Script, place: Home, *
     yield from play(defs, instance, place, script, senses=senses)
 
 
-def _followed(project: Project, scenario: Scenario, settings: Settings, place: Home, *, quiet: bool) -> Iterator[Moment]:
+def _followed(project: Project, scenario: Scenario, script: Script, place: Home, *, quiet: bool) -> Iterator[Moment]:
     """The days through Dagster's daemon, its queue and a code server."""
     from lightkeeper.orchestrate.daemon import daemon, played
 
-    script = scenario.script(settings)
     _built(project, scenario, script, place, quiet=quiet)
-    with daemon(project.folder, code_of(project, scenario, settings, place), place) as running:
+    with daemon(project.folder, code_of(project, scenario, script, place), place) as running:
         yield from played(running, script)
 
 
@@ -124,12 +117,12 @@ defs = definitions_of({folder!r}, {name!r}, Settings({settings}))
 """
 
 
-def code_of(project: Project, scenario: Scenario, settings: Settings, place: Home) -> Path:
+def code_of(project: Project, scenario: Scenario, script: Script, place: Home) -> Path:
     """The file that a code server loads: the project's own, or one in the home where the scenario has tables of its own."""
     if scenario.tables is None:
         return project.file
     file = place.root / "scenario_definitions.py"
-    words = ", ".join(f"{key}={value!r}" for key, value in asdict(settings).items())
+    words = ", ".join(f"{key}={value!r}" for key, value in asdict(script.settings).items())
     file.write_text(_CODE.format(name=scenario.name, folder=str(project.folder), settings=words))
     return file
 

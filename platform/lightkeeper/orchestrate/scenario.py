@@ -63,11 +63,12 @@ class Truth:
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """The days of a scenario in order, the first day after the quiet history, and the truth."""
+    """The days of a scenario in order, the first day after the quiet history, the truth, and what it was made from."""
 
     days: tuple[ScenarioDay, ...]
     turns: date
     truth: Truth
+    settings: Settings
 
 
 @dataclass(frozen=True, slots=True)

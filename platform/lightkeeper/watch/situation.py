@@ -26,9 +26,7 @@ __all__ = ["Learner", "situations"]
 
 _Rows = Mapping[str, list[Mapping[str, Any]]]  # asset -> its rows
 
-_STAYS = timedelta(
-    4
-)  # from the first to the last day of a drift, or of intervals that miss, that asks: in quiet years most last one to three
+_STAYS = timedelta(4)  # from the first to the last day of a failure that asks: of drift and coverage most last one to three
 _OF_VALUES = ("contract", "volume", "nulls", "categories", "range", "duplicates")
 
 
