@@ -11,6 +11,8 @@ from lightkeeper.errors import BadDeclaration
 __all__ = [
     "ASKING",
     "REST",
+    "STAYING",
+    "STAYS",
     "Attempt",
     "Breaker",
     "Cause",
@@ -24,6 +26,7 @@ __all__ = [
 ]
 
 ASKING = ("accuracy", "coverage", "drift", "age")  # the weightiest first
+STAYING, STAYS = ("drift", "coverage"), 5  # what asks when it has failed for so many days: in quiet years most last one to three
 REST = timedelta(7)  # matured days without a cause that end an unrest
 
 Breaker = Literal["closed", "open", "half_open"]

@@ -274,7 +274,7 @@ class Model:
 
 def _wrong_span(text: object) -> Iterator[str]:
     try:
-        span(text if isinstance(text, str) else str(text))
+        span(str(text))
     except BadDeclaration as error:
         yield f"runs_within: {error}"
 

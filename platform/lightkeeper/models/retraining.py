@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import date, timedelta
 
-from lightkeeper.models.episodes import ASKING, REST, Attempt, Cause, State
+from lightkeeper.models.episodes import ASKING, REST, STAYING, STAYS, Attempt, Cause, State
 from lightkeeper.values import Decision, version_name
 
 __all__ = ["decide", "earliest"]
@@ -69,7 +69,7 @@ def _asks(cause: Cause) -> str:
 def _nothing(state: State) -> str:
     if not state.rule.on:
         return "nothing may ask for a retraining: retrain_if names no check."
-    on = (f"{one} for five days" if one in ("drift", "coverage") else one for one in state.rule.on)
+    on = (f"{one} for {STAYS} days" if one in STAYING else one for one in state.rule.on)
     return f"nothing asks for a retraining; it would be asked for when one of {', '.join(on)} fails."
 
 

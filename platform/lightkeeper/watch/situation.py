@@ -18,7 +18,7 @@ from lightkeeper.lake.verdicts import states
 from lightkeeper.measure.level_shift import CHECK as LEVEL_SHIFT
 from lightkeeper.models.attempts import machines
 from lightkeeper.models.decisions import decisions, standing
-from lightkeeper.models.episodes import Cause, Event, State, kind_of
+from lightkeeper.models.episodes import ASKING, STAYING, STAYS, Cause, Event, State, kind_of
 from lightkeeper.models.model import Model
 from lightkeeper.values import BAD
 
@@ -26,7 +26,6 @@ __all__ = ["Learner", "situations"]
 
 _Rows = Mapping[str, list[Mapping[str, Any]]]  # asset -> its rows
 
-_STAYS = timedelta(4)  # from the first to the last day of a failure that asks: of drift and coverage most last one to three
 _OF_VALUES = ("contract", "volume", "nulls", "categories", "range", "duplicates")
 
 
@@ -101,7 +100,7 @@ def _causes(model: Model, rows: _Rows, moved: datetime | None) -> list[Cause]:
 def _may_ask(row: Mapping[str, Any]) -> bool:
     """Of the checks on outcomes: accuracy and age at once, coverage when it has failed for some days."""
     kind = kind_of(row["check"])
-    return kind in ("accuracy", "age") or (kind == "coverage" and _stays(row, row["since"]))
+    return kind in ASKING and (kind not in STAYING or _stays(row, row["since"]))
 
 
 def _lasting(row: Mapping[str, Any], used: set[str]) -> list[date]:
@@ -111,7 +110,7 @@ def _lasting(row: Mapping[str, Any], used: set[str]) -> list[date]:
 
 
 def _stays(row: Mapping[str, Any], since: date) -> bool:
-    return row["day"] is not None and row["day"] - since >= _STAYS
+    return row["day"] is not None and row["day"] - since >= timedelta(STAYS - 1)
 
 
 def _worth(row: Mapping[str, Any]) -> str:
