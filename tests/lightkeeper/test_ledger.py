@@ -11,7 +11,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from lightkeeper.errors import TypeRefused
+from lightkeeper.errors import StorageFailed, TypeRefused
 from lightkeeper.lake.ledger import Ledger
 from lightkeeper.lake.opened import opened
 from lightkeeper.lake.storage import LocalStore
@@ -88,6 +88,50 @@ def test_only_rows_whose_files_still_count_are_remembered(tmp_path: Path) -> Non
     with opened(ledger(tmp_path)) as found:
         assert found is not None
         assert list(found.frames) == [one.path for one in found.live]
+
+
+def test_what_a_reader_does_to_its_rows_is_its_own_and_reaches_neither_others_nor_the_disk(tmp_path: Path) -> None:
+    for number in range(3):
+        ledger(tmp_path).add([{"number": number, "said": "x"}])
+    ledger(tmp_path).renew(lambda rows: rows.tail(1).to_dicts())
+    mine = ledger(tmp_path).rows()
+    mine[0, "number"] = 99
+    mine.drop_in_place("said")
+    assert numbers(tmp_path) == [2]
+    ledger(tmp_path).add([{"number": 3, "said": "y"}])
+    assert ledger(tmp_path).rows().rows() == [(2, "x"), (3, "y")]
+
+
+def test_a_ledger_that_has_learnt_a_column_is_read_with_it_where_it_was_read_without_before(tmp_path: Path) -> None:
+    ledger(tmp_path).add([{"number": 1, "said": "x"}])
+    assert ledger(tmp_path).rows().columns == ["number", "said"]
+    wider = Ledger(LocalStore(tmp_path), "events", {**SCHEMA, "more": pl.Int64()})
+    wider.add([{"number": 2, "said": "y", "more": 7}])
+    assert wider.rows().rows() == [(1, "x", None), (2, "y", 7)]
+
+
+def test_a_large_addition_keeps_its_place_when_the_small_ones_become_one_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lightkeeper.lake.ledger._SMALL", 50)
+    ledger(tmp_path).add([{"number": -1}])
+    ledger(tmp_path).add([{"number": number} for number in range(60)])
+    for number in range(60, 140):
+        ledger(tmp_path).add([{"number": number}])
+    assert numbers(tmp_path) == list(range(-1, 140))
+
+
+def test_a_ledger_that_somebody_compacted_is_refused_with_the_way_back(tmp_path: Path) -> None:
+    from deltalake import DeltaTable
+
+    for number in range(3):
+        ledger(tmp_path).add([{"number": number}])
+    DeltaTable(tmp_path / "_ledger/events").optimize.compact()
+    for act in (lambda: ledger(tmp_path).rows(), lambda: ledger(tmp_path).add([{"number": 3}])):
+        with pytest.raises(StorageFailed, match=r"_ledger/events holds .* was compacted or rewritten.*restore"):
+            act()
+    DeltaTable(tmp_path / "_ledger/events").restore(2)
+    assert numbers(tmp_path) == [0, 1, 2]
 
 
 def test_who_reads_while_another_adds_has_what_stood_when_it_began(tmp_path: Path) -> None:

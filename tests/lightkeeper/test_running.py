@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import importlib
 import os
 import sqlite3
@@ -9,12 +10,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
 
 from lightkeeper.errors import BadDeclaration
-from lightkeeper.orchestrate.running import _cheap_events, load
+from lightkeeper.home import Home
+from lightkeeper.orchestrate.running import _cheap_events, load, ready
 
 EVENTS: Any = importlib.import_module("dagster._core.storage.event_log.sqlite.sqlite_event_log")
 RUNS: Any = importlib.import_module("dagster._core.storage.runs.sqlite.sqlite_run_storage")
@@ -73,6 +76,26 @@ def test_dagster_has_its_own_engines_back_after_a_run_that_failed(module: Any) -
     with pytest.raises(RuntimeError), _cheap_events():
         raise RuntimeError
     assert module.create_engine is makes
+
+
+def test_a_new_home_is_made_ready_by_one_process_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two that make Dagster's schema at once leave one with two heads, which Dagster refuses from then on."""
+    real, asked = dg.DagsterInstance.get, []
+
+    def refused() -> dg.DagsterInstance:
+        handle = os.open(tmp_path / "dagster", os.O_RDONLY)
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        asked.append(handle)
+        return real()
+
+    monkeypatch.setattr(dg.DagsterInstance, "get", refused)
+    for name in ("LIGHTKEEPER_HOME", "DAGSTER_HOME"):
+        monkeypatch.setenv(name, "")  # so that they are as before at the end
+    with ready(Home(tmp_path)) as instance:
+        assert instance.get_runs_count() == 0
+    fcntl.flock(asked[0], fcntl.LOCK_EX | fcntl.LOCK_NB)  # free again
+    os.close(asked[0])
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from itertools import takewhile
 
 import polars as pl
 
@@ -83,7 +84,7 @@ class Ledger:
 
     def _add(self, frame: pl.DataFrame, found: Opened | None, *, whole: bool) -> None:
         base, live, handle = (-1, (), None) if found is None else (found.version, found.live, found.handle)
-        small = [one for one in live if one.rows < _SMALL]
+        small = [*takewhile(lambda one: one.rows < _SMALL, reversed(live))][::-1]  # a merged file stands behind those left alone
         merged = live if whole else small if len(small) >= _FILES else ()
         rows = frame if whole or found is None else pl.concat([found.rows(self, files=merged), frame])
         written = write_file(self.store, self.path, rows, f"part-{base + 1:020d}", summed=False)

@@ -7,6 +7,7 @@ told by two files of the log. On a local disk only: an object store can tell it 
 from __future__ import annotations
 
 import os
+import re
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -27,8 +28,10 @@ __all__ = ["Named", "Opened", "opened"]
 
 _TABLES = 32  # remembered at most; those unused for longest go
 _ROWS = 5_000  # of a file whose rows are remembered, at most
+_ORDERED = re.compile(r"part-\d{20}-")  # the names of files tell the order of events
 
 _Stamp = tuple[int, int, int]
+_Key = tuple[str, tuple[tuple[str, pl.DataType], ...]]  # where it is, and as which columns it is read
 
 
 class Named(Protocol):
@@ -76,28 +79,30 @@ class Opened:
         if files[0].path not in self.frames:
             return rows_of(ledger.store, ledger.path, files, ledger.schema, where)
         rows = pl.concat([self.frames[one.path] for one in files])
-        return rows if where is None else rows.filter(where)
+        return rows.clone() if where is None else rows.filter(where)  # concat of one frame is that frame, and it is the reader's
 
 
 _lock = Lock()
-_tables: OrderedDict[str, Opened] = OrderedDict()
+_tables: OrderedDict[_Key, Opened] = OrderedDict()
 
 
 @contextmanager
 def opened(ledger: Named) -> Iterator[Opened | None]:
-    """An event table at its newest version; None when there is none yet. Raises StorageFailed.
+    """An event table at its newest version; None when there is none yet.
+
+    Raises StorageFailed where it cannot be read, or holds a file that tells no order: somebody has compacted it.
 
     In the block nobody else has it, so that nobody moves it on meanwhile: a commit on top of it is refused by the log alone.
     """
     store, table = ledger.store, ledger.path
-    uri = store.uri(table)
+    key = (store.uri(table), tuple(ledger.schema.items()))
     with _lock:
-        before = _tables.pop(uri, None)
+        before = _tables.pop(key, None)
     found = _newest(store, table, before) if isinstance(store, LocalStore) else _open(store, table)
     yield found
     if found is not None and found.stamp is not None:
         with _lock:
-            _tables[uri] = found
+            _tables[key] = found
             while len(_tables) > _TABLES:
                 _tables.popitem(last=False)
 
@@ -130,6 +135,11 @@ def _open(store: Store, table: str) -> Opened | None:
 
 def _of(store: Store, table: str, handle: Any) -> Opened:
     live = sorted(live_files(handle, None), key=lambda one: one.path)
+    if other := [one.path for one in live if not _ORDERED.match(one.path)]:
+        raise StorageFailed(
+            f"{table} holds {other[0]}, which was not written here: it was compacted or rewritten, and the order of its events is"
+            " lost. Bring the version before that back (deltalake: DeltaTable(...).restore(N)); files of events are merged here."
+        )
     stamp = _stamp(store, table, handle.version()) if isinstance(store, LocalStore) else None
     return Opened(handle, handle.version(), tuple(live), stamp)
 

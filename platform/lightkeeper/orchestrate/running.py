@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import importlib
 import os
 import sqlite3
@@ -79,11 +80,22 @@ def ready(home: Home) -> dg.DagsterInstance:
         settings.write_text(DAGSTER_YAML)
     os.environ["LIGHTKEEPER_HOME"] = str(home.root)
     os.environ["DAGSTER_HOME"] = str(home.dagster)
-    with _cheap_events():
+    with _alone_in(home.dagster), _cheap_events():
         instance = dg.DagsterInstance.get()
         instance.get_runs_count()  # touches the storages, so that their schema exists
         instance.all_instigator_state()
     return instance
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """One process at a time: two that make the same SQLite schema leave one that Dagster refuses for ever."""
+    handle = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def load(project: Path, module: str = "definitions") -> dg.Definitions:
@@ -201,7 +213,7 @@ def _cheap_events() -> Iterator[None]:
 
     Dagster makes an engine and a connection for each of thousands of events: the same statements are compiled anew, and SQLite
     flushes at each close; here it flushes at its own checkpoints and at the end. A power cut may lose the last events of
-    Dagster's own log, never its consistency; the lake flushes by itself.
+    Dagster's own log, never its consistency; the lake flushes by itself. For one thread of a process at a time.
     """
     import sqlalchemy as sql
 
