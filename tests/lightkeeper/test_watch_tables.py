@@ -97,6 +97,15 @@ def test_a_day_with_few_or_many_rows_fails_its_volume(shop: Shop, rows: int) -> 
     assert states(found, "volume") == {"failed"}
 
 
+def test_a_value_that_has_four_times_its_rows_for_days_is_named_unless_it_is_of_the_key(tmp_path: Path) -> None:
+    for key, state in (((), "failed"), (("shop",), "passed")):
+        shop = Shop(tmp_path / state, Watched("orders", "day", key=key))
+        rows = [day_of(HISTORY + number).with_columns(shop=pl.lit("north")) for number in range(4)]
+        for day in rows:
+            found = shop.land(pl.concat([day, day_of(HISTORY).with_columns(day=day["day"])]))
+        assert states(found, "members") == {state}
+
+
 def test_a_lasting_shift_drifts_in_its_column_alone(shop: Shop) -> None:
     found = [shop.land(day_of(HISTORY + number, shift=10.0)) for number in range(4)][-1]
     assert {one.column for one in found if one.state == "drifted"} == {"size"}
@@ -125,7 +134,7 @@ def test_a_table_whose_days_are_all_to_come_is_unknown_in_every_check(shop: Shop
     shop.today = FIRST
     found = shop.look()[-1].verdicts
     assert {one.state for one in found} == {"unknown"}
-    assert len(found) == 6
+    assert len(found) == 7
 
 
 def test_a_reference_of_three_weeks_is_learning_and_says_from_when_it_can_judge(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from lightkeeper.errors import Refused
 from lightkeeper.values import Verdict
 
-__all__ = ["WINDOWS", "adjusted", "anomalies"]
+__all__ = ["WINDOWS", "adjusted", "anomalies", "more_than_a_day"]
 
 _Floats = NDArray[np.float64]
 
@@ -85,6 +85,22 @@ def adjusted(p: _Floats) -> _Floats:
     found = np.empty(len(p))
     found[order] = np.minimum(np.minimum.accumulate(steps[::-1])[::-1], 1.0)
     return found
+
+
+def more_than_a_day(series: pl.DataFrame, before: pl.DataFrame, keys: Sequence[str], wrong: float, together: float) -> pl.DataFrame:
+    """The series that are odd over days together, or on a last day after one that was odd too: one huge order is no alarm.
+
+    Args:
+        series: as `anomalies` gives them.
+        before: the same as of the day before.
+        keys: the columns that name a series.
+        wrong: the level of q for a second day, in the same direction.
+        together: the level of q for days together.
+    """
+    named, mine = pl.col("q") <= wrong, [*keys, "direction"]
+    again = series.filter(named).join(before.filter(named).select(mine), on=mine, how="semi")
+    lasting = series.filter((pl.col("window_days") > 1) & (pl.col("q") <= together))
+    return pl.concat([lasting, again]).unique(mine, keep="first", maintain_order=True).sort("p", *keys)
 
 
 def _known(rows: pl.DataFrame, keys: Sequence[str], what: str) -> pl.DataFrame:

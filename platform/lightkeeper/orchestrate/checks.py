@@ -32,13 +32,14 @@ from lightkeeper.watch.drawing import Watched
 
 __all__ = ["Plan", "checks_of", "look", "plans"]
 
-_DAILY = ("volume", "nulls", "categories", "range", "duplicates", "drift")
+_DAILY = ("volume", "nulls", "categories", "range", "duplicates", "members", "drift")
 _TOLD = {
     "volume": "Rows of a day beside what such weekdays have.",
     "nulls": "Shares of missing values beside those of reference days.",
     "categories": "Values that the reference never had.",
     "range": "Values outside the range of the reference.",
     "duplicates": "Rows of a day that repeat another.",
+    "members": "Values of text columns with far more or fewer rows than usual of them, false discoveries controlled.",
     "drift": "Distance of the last days from quiet days of their weekdays; ranked by what it is worth.",
     "contract": "Lines that broke a rule of the contract beside what such days have.",
     "freshness": "Age of the newest event day against the promise, or against when days usually arrive.",
@@ -107,13 +108,15 @@ def _plan(spec: dg.AssetSpec, step: str, landed: Mapping[str, Landing], models_:
         if table == model.explanation_table:
             return plan
         if table == model.forecast_table and model.horizon:
-            watched = Watched(table, "origin", (model.forecast_column,), keyed=True)
+            watched = Watched(table, "origin", (model.forecast_column,), key=(*model.keys, "origin"))
             return replace(plan, names=(*_DAILY, *plan.names), watched=watched)
     by, fresh = metadata.get("partition_expr"), metadata.get(FRESH)
     if by is None or table in rejected:
         return plan
     contract = contract_of(spec.metadata)
-    watched = Watched(table, str(by), keyed=bool(contract and contract.primary_key()), segments=tuple(metadata.get(SEGMENTS, ())))
+    watched = Watched(
+        table, str(by), key=tuple(contract.primary_key()) if contract else (), segments=tuple(metadata.get(SEGMENTS, ()))
+    )
     first = ("contract", "freshness") if table in landed else ("freshness",) if fresh else ()
     return replace(plan, names=(*first, *_DAILY, *plan.names), watched=watched, landing=landed.get(table), fresh_within=fresh)
 

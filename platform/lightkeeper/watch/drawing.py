@@ -33,14 +33,14 @@ class Watched:
         table: its name.
         by: its date column.
         columns: to profile; none: all but dates, times and what numbers the rows.
-        keyed: whether the contract says that no row repeats another.
+        key: the columns by which the contract says that no row repeats another; none: it does not say so.
         segments: columns whose most frequent values are watched on their own.
     """
 
     table: str
     by: str
     columns: tuple[str, ...] = ()
-    keyed: bool = False
+    key: tuple[str, ...] = ()
     segments: tuple[str, ...] = ()
 
 
@@ -94,7 +94,7 @@ def earlier(days: int) -> int:
 
 def unrepeated(watched: Watched, rows: pl.DataFrame) -> list[str] | None:
     """The columns in which no two rows of a day should agree; None where the contract sees to it."""
-    return None if watched.keyed else [name for name in rows.columns if name not in NUMBERING]
+    return None if watched.key else [name for name in rows.columns if name not in NUMBERING]
 
 
 def _segments(watched: Watched, rows: pl.DataFrame, days: int) -> dict[str, tuple[str, str]]:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from lightkeeper.lake.table import Lake
 from lightkeeper.lake.verdicts import PROFILED, profiles, references
@@ -126,6 +127,14 @@ class Days:
             if not segment and column in members:
                 found.append(_levels(str(column), members[str(column)].member, rows, days))
         return found
+
+    def categories(self, column: str, days: Sequence[date], size: int) -> NDArray[np.int64]:
+        """(days, size): rows of each frequent value of a text column on some of the known days; 0 where it was of another kind."""
+        places, counts = {day: place for place, day in enumerate(days)}, np.zeros((len(days), size), np.int64)
+        for day, held in self.of(column).select("day", "counts").iter_rows():
+            if day in places and len(held) == size + 2:
+                counts[places[day]] = held[:size]
+        return counts
 
     def volumes(self) -> DayLevels:
         """The rows of each day."""

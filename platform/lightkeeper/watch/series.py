@@ -13,7 +13,7 @@ from typing import cast
 
 import polars as pl
 
-from lightkeeper.measure.anomaly import WINDOWS, anomalies
+from lightkeeper.measure.anomaly import WINDOWS, anomalies, more_than_a_day
 from lightkeeper.measure.intervals import Settings, calibrate
 from lightkeeper.models.forecasting import Server
 from lightkeeper.models.model import Model
@@ -53,12 +53,8 @@ def anomalous(
         return series, today
     before = rows.filter(pl.col(model.time) < rows[model.time].max())
     held = _named(model, who, before, past, known)[0] if before.height else series.clear()
-    keys = [*model.keys, "direction"]
-    wrong = pl.col("q") <= _WRONG
-    again = series.filter(wrong).join(held.filter(wrong).select(keys), on=keys, how="semi")
-    together = series.filter((pl.col("window_days") > 1) & (pl.col("q") <= _WRONG_TOGETHER))
-    alarm = pl.concat([together, again]).unique(keys, keep="first", maintain_order=True)
-    names = ", ".join(" ".join(str(value) for value in row) for row in alarm.select(keys).head(3).iter_rows())
+    alarm = more_than_a_day(series, held, model.keys, _WRONG, _WRONG_TOGETHER)
+    names = ", ".join(" ".join(str(value) for value in row) for row in alarm.select(*model.keys, "direction").head(3).iter_rows())
     told = f"For days together, or for a second day: {names}." if alarm.height else "One day alone is no alarm."
     state = "failed" if alarm.height else "passed"
     return series, replace(today, state=state, why=f"{today.why} {told}", measured=float(alarm.height))

@@ -17,7 +17,9 @@ import polars as pl
 
 from lightkeeper.lake.table import Lake
 from lightkeeper.lake.verdicts import Judged, profiles, references, states
+from lightkeeper.measure.anomaly import WINDOWS
 from lightkeeper.measure.daily import RECENT, judge
+from lightkeeper.measure.member_rows import HISTORY, MemberRows, member_rows
 from lightkeeper.measure.norms import volume
 from lightkeeper.measure.profile import KNOWN, ColumnProfile
 from lightkeeper.measure.rates import nearest, rate
@@ -105,7 +107,7 @@ def look(  # noqa: PLR0913 - a look is at something, for somebody
 
 def _nothing(looking: _Look) -> Judged:
     why = f"{looking.version} has no day before {looking.rows.today}: there is nothing to judge."
-    checks = ("volume", "nulls", "categories", "range", "duplicates", "drift")
+    checks = ("volume", "nulls", "categories", "range", "duplicates", "members", "drift")
     return Judged(looking.version, run_id=looking.run_id,
                   verdicts=tuple(Verdict(check, "unknown", why) for check in checks))  # fmt: skip
 
@@ -186,6 +188,7 @@ def _day(looking: _Look, reference: Reference, known: Days, day: date) -> Judged
         _volume(reference, past, known, day),
         *_rates(reference, past, known, day),
         _duplicates(looking.watched, past, known, day),
+        _members(looking.watched, reference, known, day),
         *drift(looking.rows, reference, known, day),
     ]
     window = (quiet.start, quiet.end + timedelta(1)) if quiet.days else None
@@ -207,13 +210,25 @@ def _volume(reference: Reference, past: Days, known: Days, day: date) -> Verdict
 
 
 def _duplicates(watched: Watched, past: Days, known: Days, day: date) -> Verdict:
-    if watched.keyed:
+    if watched.key:
         return Verdict("duplicates", "passed", "The contract has a key, and no row breaks it: none is there twice.", 0.0, 0.0)
     history = [(repeated or 0, rows) for _, rows, repeated in past.volume().iter_rows()]
     now = known.volume().filter(pl.col("day") == day)
     if now.is_empty():
         return rate("duplicates", None, history, 0, 0)
     return rate("duplicates", None, history, now["repeated"][0] or 0, now["rows"][0])
+
+
+def _members(watched: Watched, reference: Reference, known: Days, day: date) -> Verdict:
+    """Values of text columns whose rows are odd; how many rows a value of a key has is what the key makes it."""
+    recent = known.between(day - timedelta(HISTORY + 2 * max(WINDOWS)), day)
+    days = recent.days
+    columns = [
+        MemberRows(name, one.cells.categories, recent.categories(name, days, len(one.cells.categories)))
+        for name, one in reference.cells.columns.items()
+        if one.cells.kind == "category" and one.cells.categories and name not in watched.key
+    ]
+    return member_rows(days, columns)
 
 
 def _rates(reference: Reference, past: Days, known: Days, day: date) -> list[Verdict]:

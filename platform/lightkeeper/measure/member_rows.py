@@ -1,0 +1,163 @@
+"""Members of a text column that have far more or fewer rows than usual of them: a product that sells three times as often. Pure.
+
+The sum of a number is ruled by its largest rows; how many rows a member has is far steadier, and shows the same change days
+earlier. Counts are compared by their roots, which vary alike whether they are many or few (Anscombe 1948): the root of a day's
+count beside the mean root of the member on such weekdays, times the root of what the day has of rows beside such days, so that a
+day on which all buy less is no oddity of one. The last days are tested as those of series are (`anomaly`), all columns of a
+table in one family, and one odd day is no alarm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from lightkeeper.measure.anomaly import WINDOWS, adjusted, anomalies, more_than_a_day
+from lightkeeper.values import Verdict
+
+__all__ = ["CHECK", "HISTORY", "MemberRows", "member_rows"]
+
+CHECK = "members"
+HISTORY = 182  # days that are looked back on
+_SEEN = 14  # days on which a member has rows: an invoice's number never comes again
+_WRONG, _WRONG_TOGETHER = 0.05, 0.025  # shares of the named members that may be named wrongly; of days together, which alone alarm
+_LEAST, _LEAST_WIDTH = 0.25, 0.1  # widths of a member that hardly varies: of the median width, and at all
+_BAND_OF_SD = 1.2816  # half of an 80% band of a normal, in its sd
+_MIRRORED = 0.95  # correlation with a member of another column, from which it is the same thing by another name
+_KEYS = ("column", "member")
+
+
+@dataclass(frozen=True, slots=True)
+class MemberRows:
+    """Rows a member and day of one column.
+
+    Attributes:
+        column: its name.
+        members: (m,), their names.
+        counts: (days, m), rows.
+    """
+
+    column: str
+    members: Sequence[str]
+    counts: NDArray[np.int64] = field(repr=False)
+
+
+def member_rows(days: Sequence[date], columns: Sequence[MemberRows]) -> Verdict:
+    """Whether members of some columns have rows that are not usual of them on the last day, or on the last days together.
+
+    Args:
+        days: ascending; those on which the table has rows, the last one judged.
+        columns: of the table; members with rows on fewer than 14 days before the last ten are left out, and columns that mirror
+            another.
+
+    Returns:
+        The verdict `members`: measured is the number of odd members, n that of the members; `extra` has the clearest one: member,
+        rows, usual (over `window` days). Learning while the days allow no member to be named; passed where no column has any.
+    """
+    scores = [scored for one in _distinct(days, columns) if (scored := _scores(days, one)) is not None]
+    members = sum(one["member"].n_unique() for one in scores)
+    if not scores:
+        return _without(days, columns)
+    today, least = _tested(scores, days[-1])
+    odd = (today["q"] <= _WRONG).any()
+    before = _tested([one.filter(pl.col("day") < days[-1]) for one in scores], days[-2])[0] if odd else today.clear()
+    alarm = more_than_a_day(today, before, _KEYS, _WRONG, _WRONG_TOGETHER)
+    named = ", ".join(dict.fromkeys(one["column"][0] for one in scores))
+    said = f"{alarm.height} of {members} values of {named} have far more or fewer rows than usual of them for days"
+    controlled = f"{said} (false discoveries held at {_WRONG:.0%})"
+    if not alarm.height:
+        if members * least > _WRONG:
+            return Verdict(CHECK, "learning", f"{controlled}; no single one could be named by {len(days)} days: more are needed.",
+                           0.0, 0.0, members)  # fmt: skip
+        return Verdict(CHECK, "passed", f"{controlled}; the least p that these {len(days)} days allow is {least:.2g}.", 0.0, 0.0,
+                       members)  # fmt: skip
+    first = alarm.row(0, named=True)
+    rows, usual = _rows_of(days, columns, first)
+    span = f"{first['window_days']} days" if first["window_days"] > 1 else "a day, again"
+    why = f"{controlled}: {first['column']} {first['member']} has {rows} in {span}, usually {usual:.1f}."
+    extra = {"member": first["member"], "rows": rows, "usual": usual, "window": first["window_days"], "p": first["p"]}
+    return Verdict(CHECK, "failed", why, float(alarm.height), 0.0, members, first["column"], extra=extra)
+
+
+def _without(days: Sequence[date], columns: Sequence[MemberRows]) -> Verdict:
+    """Where no column has members that come again."""
+    missing = 2 * _SEEN - len(days)
+    if columns and missing > 0:
+        return Verdict(CHECK, "learning", f"{len(days)} days are known; {missing} more tell which values come again.")
+    return Verdict(CHECK, "passed", "No column of this table has values that come again day by day.", 0.0, 0.0)
+
+
+def _first_judged(days: Sequence[date]) -> date:
+    """The day from which on days are not the past that they are compared with."""
+    return days[-1] - timedelta(2 * max(WINDOWS) - 1)
+
+
+def _distinct(days: Sequence[date], columns: Sequence[MemberRows]) -> list[MemberRows]:
+    """The columns, each with the members that come again; those left out that are another one under other names."""
+    past = np.array([day < _first_judged(days) for day in days], bool) if days else np.zeros(0, bool)
+    kept: list[MemberRows] = []
+    for one in columns:
+        lasting = (one.counts[past] > 0).sum(axis=0) >= _SEEN
+        names = [name for name, there in zip(one.members, lasting, strict=True) if there]
+        mine = MemberRows(one.column, names, one.counts[:, lasting])
+        if names and not any(_mirrors(mine, other) for other in kept):
+            kept.append(mine)
+    return kept
+
+
+def _mirrors(one: MemberRows, other: MemberRows) -> bool:
+    """Whether most members have the rows of a member of the other column, day by day."""
+    varying, others = (each.counts[:, each.counts.std(axis=0) > 0] for each in (one, other))
+    if not varying.size or not others.size:
+        return False
+    alike = np.corrcoef(varying, others, rowvar=False)[: varying.shape[1], varying.shape[1] :]
+    return bool((alike.max(axis=1) > _MIRRORED).mean() > 0.5)  # noqa: PLR2004 - most
+
+
+def _scores(days: Sequence[date], one: MemberRows) -> pl.DataFrame | None:
+    """A row a member and day, as `anomalies` takes them: roots of counts, what is usual, half widths; None without a past."""
+    weekdays, past = np.array([day.weekday() for day in days]), np.array([day < _first_judged(days) for day in days])
+    roots, totals = np.sqrt(one.counts + 0.375), one.counts.sum(axis=1) + 0.375
+    usual = np.full_like(roots, np.nan)
+    for weekday in np.unique(weekdays):
+        mine = weekdays == weekday
+        if (mine & past).any():
+            usual[mine] = roots[mine & past].mean(axis=0) * np.sqrt(totals[mine] / totals[mine & past].mean())[:, None]
+    known = ~np.isnan(usual).any(axis=1)
+    if (known & past).sum() < _SEEN or not known[-1]:
+        return None
+    widths = _BAND_OF_SD * (roots - usual)[known & past].std(axis=0, ddof=1)
+    widths = np.maximum(widths, max(_LEAST * float(np.median(widths)), _LEAST_WIDTH))
+    rows, m = int(known.sum()), len(one.members)
+    judged = [day for day, there in zip(days, known, strict=True) if there]
+    return pl.DataFrame({
+        "column": pl.Series([one.column] * (rows * m), dtype=pl.String),
+        "member": pl.Series([*one.members] * rows, dtype=pl.String),
+        "day": pl.Series(judged, dtype=pl.Date).gather(np.repeat(np.arange(rows), m)),
+        "actual": roots[known].ravel(), "forecast": usual[known].ravel(), "width": np.tile(widths, rows),
+    })  # fmt: skip
+
+
+def _tested(scores: Sequence[pl.DataFrame], last: date) -> tuple[pl.DataFrame, float]:
+    """The members of all columns, the oddest first, q over all of them; and the least p that a column allows."""
+    recent, found, least = pl.col("day") > last - timedelta(2 * max(WINDOWS)), [], 1.0
+    for one in scores:
+        members, verdict = anomalies(one.filter(recent), one.filter(~recent), _KEYS, _WRONG)
+        found.append(members)
+        least = min(least, float(str(verdict.extra["smallest_p"])))
+    every = pl.concat(found)
+    return every.with_columns(q=pl.Series(adjusted(every["p"].to_numpy()), dtype=pl.Float64)).sort("p", *_KEYS), least
+
+
+def _rows_of(days: Sequence[date], columns: Sequence[MemberRows], odd: Mapping[str, object]) -> tuple[int, float]:
+    """The rows of a member over its window, and what so many of its days usually have."""
+    one = next(each for each in columns if each.column == odd["column"])
+    mine = one.counts[:, list(one.members).index(str(odd["member"]))]
+    past = np.array([day < _first_judged(days) for day in days])
+    window = int(str(odd["window_days"]))
+    return int(mine[-window:].sum()), float(mine[past].mean() * window)

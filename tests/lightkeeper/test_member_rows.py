@@ -1,0 +1,108 @@
+"""Members of a column with odd numbers of rows: who is named, who is not, and when nothing can be told."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from lightkeeper.measure.member_rows import MemberRows, member_rows
+from lightkeeper.values import Verdict
+
+FIRST = date(2025, 1, 6)
+NAMES = [f"P{number:02}" for number in range(30)]
+Counts = NDArray[np.int64]
+
+
+def quiet(seed: int, days: int = 150, members: int = 30) -> Counts:
+    """Rows a day and member: few of many and many of few, twice as many on Fridays."""
+    random = np.random.default_rng(seed)
+    usual = np.linspace(1, 12, members)
+    fridays = np.array([2 if day.weekday() == 4 else 1 for day in dates(days)])
+    return random.poisson(usual * fridays[:, None]).astype(np.int64)
+
+
+def dates(n: int) -> list[date]:
+    return [FIRST + timedelta(number) for number in range(n)]
+
+
+def judged(counts: Counts, *others: MemberRows) -> Verdict:
+    return member_rows(dates(len(counts)), [MemberRows("product", NAMES[: counts.shape[1]], counts), *others])
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_member_with_three_times_its_rows_is_named_on_the_fifth_day_at_the_latest(seed: int) -> None:
+    counts = quiet(seed)
+    counts[-5:, 12] *= 3
+    found = judged(counts)
+    assert (found.state, found.check, found.column, found.extra["member"]) == ("failed", "members", "product", "P12")
+    assert f"product P12 has {found.extra['rows']} in" in found.why
+    assert float(str(found.extra["rows"])) > 2 * float(str(found.extra["usual"]))
+
+
+def test_a_member_that_stays_away_is_named() -> None:
+    counts = quiet(4)
+    counts[-5:, 25] = 0
+    found = judged(counts)
+    assert (found.state, found.extra["member"], found.extra["rows"]) == ("failed", "P25", 0)
+
+
+@pytest.mark.parametrize("seed", [5, 6])
+def test_one_odd_day_is_no_alarm_and_a_second_one_is(seed: int) -> None:
+    counts = quiet(seed)
+    counts[-1, 12] = 30 * counts[:, 12].mean()
+    assert judged(counts).state == "passed"
+    counts[-2, 12] = counts[-1, 12]
+    assert judged(counts).extra["member"] == "P12"
+
+
+def test_quiet_days_seldom_name_anybody() -> None:
+    counts = [quiet(seed, 300) for seed in (7, 8, 9, 10)]
+    bad = [judged(one[:end]).bad for one in counts for end in range(200, 300, 2)]
+    assert sum(bad) <= 0.05 * len(bad)
+
+
+@pytest.mark.parametrize("seed", [11, 12])
+def test_a_week_in_which_everybody_buys_less_is_no_oddity_of_one(seed: int) -> None:
+    counts = quiet(seed)
+    fewer = np.random.default_rng(seed).binomial(counts[-5:], 0.4)
+    assert judged(np.vstack([counts[:-5], fewer])).state == "passed"
+
+
+def test_the_order_of_members_changes_nothing() -> None:
+    counts = quiet(13)
+    counts[-5:, 12] *= 3
+    turned = member_rows(dates(len(counts)), [MemberRows("product", NAMES[::-1], counts[:, ::-1])])
+    assert (turned.why, turned.extra) == (judged(counts).why, judged(counts).extra)
+
+
+def test_a_column_that_is_another_under_other_names_is_judged_once() -> None:
+    counts = quiet(14)
+    counts[-5:, 12] *= 3
+    names = MemberRows("name", [f"called {name}" for name in NAMES], counts)
+    assert judged(counts, names) == judged(counts)
+    assert judged(counts).n == 30
+
+
+def test_numbers_that_never_come_again_are_no_members() -> None:
+    invoices = np.diag(np.full(150, 20)).astype(np.int64)
+    found = member_rows(dates(150), [MemberRows("invoice", [str(number) for number in range(150)], invoices)])
+    assert (found.state, found.why) == ("passed", "No column of this table has values that come again day by day.")
+
+
+def test_a_young_table_is_learning_and_says_for_how_many_days_more() -> None:
+    found = judged(quiet(15, days=20))
+    assert (found.state, found.why) == ("learning", "20 days are known; 8 more tell which values come again.")
+
+
+def test_too_few_days_to_name_a_single_member_are_learning_and_never_passed() -> None:
+    found = judged(quiet(16, days=36, members=2))
+    assert found.state == "learning"
+    assert "no single one could be named by 36 days" in found.why
+
+
+@pytest.mark.parametrize("days", [0, 1, 40])
+def test_a_table_without_a_text_column_has_nothing_to_show(days: int) -> None:
+    assert member_rows(dates(days), []).state == "passed"
