@@ -210,12 +210,26 @@ def test_a_window_of_too_few_rows_is_unknown_on_either_side(rows: int) -> None:
 
 
 @pytest.mark.parametrize("column", ["flat", "items", "shop", "paid"])
-def test_a_column_of_nulls_is_unknown_on_either_side(column: str) -> None:
+def test_a_column_that_is_suddenly_empty_or_filled_has_drifted_and_one_that_stays_empty_is_unknown(column: str) -> None:
     gone = drawn(1).with_columns(pl.when(False).then(column).alias(column))
-    assert f"{column} has 0 values of 1000 rows" in unknown(gone, drawn(2), column)
-    assert f"{column} has 0 values of 1000 rows" in unknown(drawn(2), gone, column)
-    found = drift(drawn(2), gone)
-    assert found.filter(column=column)["nulls"].item() == 1.0
+    assert f"{column} has 0 values of 1000 rows" in unknown(gone, gone, column)
+    for reference, current, said in ((drawn(2), gone, "100.0% of its rows are missing, where 0.0% were"),
+                                     (gone, drawn(2), "0.0% of its rows are missing, where 100.0% were")):  # fmt: skip
+        row = drift(reference, current).filter(column=column).row(0, named=True)
+        assert (row["state"], row["effect"], row["smallest"]) == ("drifted", 1.0, None)
+        assert said in row["why"]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_values_that_go_missing_or_become_infinite_have_drifted_also_where_too_few_are_left(seed: int) -> None:
+    before, holes = drawn(seed).head(95), pl.int_range(pl.len()) % 10 != 0
+    missing = drift(before, before.with_columns(items=pl.when(~holes).then("items")))
+    assert states(missing)["items"] == "drifted"
+    infinite = drift(drawn(seed), drawn(seed + 9).with_columns(flat=pl.when(holes).then("flat").otherwise(float("inf"))))
+    assert [name for name, state in states(infinite).items() if state == "drifted"] == ["flat"]
+    assert "10.0% of its rows are infinite, where 0.0% were" in infinite["why"][0]
+    few = drift(drawn(seed), drawn(seed + 9).with_columns(items=pl.when(pl.int_range(pl.len()) % 50 != 0).then("items")))
+    assert states(few)["items"] == "passed", "2% missing is below the floor"
 
 
 def test_a_constant_that_stays_passes_and_one_that_varies_drifts() -> None:
@@ -225,12 +239,12 @@ def test_a_constant_that_stays_passes_and_one_that_varies_drifts() -> None:
 
 
 @pytest.mark.parametrize("exact", [True, False])
-def test_endless_values_are_unknown_as_reference_and_drift_as_current_window(exact: bool) -> None:  # noqa: FBT001
+def test_endless_values_have_drifted_on_one_side_and_are_unknown_on_both(exact: bool) -> None:  # noqa: FBT001
     endless, plain = pl.DataFrame({"flat": [np.inf, -np.inf] * 500}), drawn(2).select("flat")
-    assert unknown(endless, plain, "flat").startswith("flat has no finite value in the reference")
     assert unknown(endless, endless, "flat").startswith("flat has no finite value in the reference")
-    found = drift(plain, endless, exact=exact)
-    assert found["state"].item() == "drifted"
+    for reference, current in ((endless, plain), (plain, endless)):
+        found = drift(reference, current, exact=exact)
+        assert found["state"].item() == "drifted"
     assert np.isfinite(found["ks"].item())
 
 
@@ -244,11 +258,54 @@ def test_a_type_that_is_only_counted_is_unknown(values: list[Any], tmp_path: Pat
         assert found["why"].item() == f"x is {frame['x'].dtype}: only its nulls are counted."
 
 
-def test_100000_categories_against_themselves_pass_and_against_others_do_not() -> None:
+def test_100000_categories_are_never_passed_and_a_flood_of_one_has_drifted() -> None:
     before, other = (pl.DataFrame({"x": [f"{mark}{n}" for n in range(100_000)]}) for mark in "ab")
-    assert states(drift(before, before)) == {"x": "passed"}
+    assert unknown(before, before, "x").startswith("x has too many values: the most frequent")
+    assert unknown(before, other, "x").endswith("hold 0.0% of its rows, and nothing is told of the others.")
+    assert unknown(Profile.of(before), other, "x").endswith("Two windows of rows tell more.")
     few = other.with_columns(pl.when(pl.int_range(pl.len()) % 2 == 0).then(pl.lit("a1")).otherwise("x").alias("x"))
     assert states(drift(before, few)) == {"x": "drifted"}
+
+
+_RANDOM_TEXTS = {
+    "300 as frequent": lambda random, n: random.integers(0, 300, n),
+    "40 as frequent": lambda random, n: random.integers(0, 40, n),
+    "few frequent and many rare": lambda random, n: random.zipf(1.5, n),
+    "one of nine in ten and 39 others": lambda random, n: np.where(random.random(n) < 0.9, 0, random.integers(1, 40, n)),
+}
+
+
+@pytest.mark.parametrize("kept", [False, True], ids=["rows", "stored"])
+@pytest.mark.parametrize("texts", list(_RANDOM_TEXTS))
+@pytest.mark.parametrize(("n", "m"), [(1000, 1000), (100, 1000), (40, 40), (5000, 1000)])
+def test_texts_of_many_values_that_did_not_change_are_seldom_called_drift(texts: str, n: int, m: int, kept: bool) -> None:  # noqa: FBT001
+    called = 0
+    for seed in range(60):
+        random = np.random.default_rng([seed, n, m])
+        before, now = (pl.DataFrame({"x": _RANDOM_TEXTS[texts](random, size).astype(str)}) for size in (n, m))
+        called += states(drift(Profile.of(before) if kept else before, now))["x"] == "drifted"
+    assert called <= 3  # 60 windows at 1%: more than 3 come by chance once in 300
+
+
+@pytest.mark.parametrize("kept", [False, True], ids=["rows", "stored"])
+@pytest.mark.parametrize("texts", list(_RANDOM_TEXTS))
+def test_a_new_text_in_a_third_of_the_rows_is_drift_and_never_passed(texts: str, kept: bool) -> None:  # noqa: FBT001
+    called = "unknown" if kept and "as frequent" in texts else "drifted"  # luck alone tells the reference which are frequent
+    for seed in range(10):
+        random = np.random.default_rng(seed)
+        before, now = (pl.DataFrame({"x": _RANDOM_TEXTS[texts](random, 1000).astype(str)}) for _ in range(2))
+        broken = now.with_columns(x=pl.when(pl.int_range(pl.len()) % 3 == 0).then(pl.lit("ERROR")).otherwise("x"))
+        assert states(drift(Profile.of(before) if kept else before, broken)) == {"x": called}
+
+
+@pytest.mark.parametrize(("n", "m"), [(100, 1000), (40, 40), (1000, 100)])
+def test_small_windows_of_numbers_that_did_not_change_are_seldom_called_drift(n: int, m: int) -> None:
+    called = 0
+    for seed in range(150):
+        random = np.random.default_rng([seed, n, m])
+        windows = [pl.DataFrame({"x": random.standard_normal(size)}) for size in (n, m)]
+        called += states(drift(*windows))["x"] == "drifted"
+    assert called <= 6  # 150 windows at 1%: more than 6 come by chance once in 1,100
 
 
 def test_a_profile_in_cells_of_its_own_is_unknown_and_says_what_to_do() -> None:
@@ -256,7 +313,9 @@ def test_a_profile_in_cells_of_its_own_is_unknown_and_says_what_to_do() -> None:
     assert why == "flat was counted in other cells than the reference: make its profile with like=reference."
 
 
-@pytest.mark.parametrize(("alpha", "floor"), [(0.0, 0.05), (1.0, 0.05), (-0.1, 0.05), (0.01, -0.05), (float("nan"), 0.05)])
+@pytest.mark.parametrize(
+    ("alpha", "floor"), [(0.0, 0.05), (1.0, 0.05), (-0.1, 0.05), (0.01, -0.05), (float("nan"), 0.05), (0.01, float("nan"))]
+)
 def test_an_alpha_or_a_floor_that_cannot_be_is_refused(alpha: float, floor: float) -> None:
     with pytest.raises(Refused, match=f"alpha {alpha} and floor {floor}"):
         drift(drawn(1), drawn(2), alpha=alpha, floor=floor)

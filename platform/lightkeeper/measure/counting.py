@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from lightkeeper.errors import Refused
 from lightkeeper.measure.reading import type_text
 
-__all__ = ["Counted", "Counts", "Numbers", "Words", "column_of", "columns_of", "count"]
+__all__ = ["Counted", "Counts", "Numbers", "Words", "column_of", "columns_of", "count", "kind_of"]
 
 _Floats = NDArray[np.float64]
 _Ints = NDArray[np.int64]
@@ -88,6 +88,13 @@ def columns_of(source: pl.DataFrame | str | Path, columns: Sequence[str] | None)
     return list(columns), rows
 
 
+def kind_of(dtype: pl.DataType) -> str:
+    """How a type is counted: number, category (texts, yes and no), or other, of which only nulls are."""
+    if dtype.is_numeric():
+        return "number"
+    return "category" if dtype == pl.Boolean or isinstance(dtype, pl.String | pl.Categorical | pl.Enum) else "other"
+
+
 def column_of(source: pl.DataFrame | str | Path, name: str) -> Numbers | Words | Counted:
     """One column of a frame or of a Parquet file."""
     return _of_series(source[name]) if isinstance(source, pl.DataFrame) else _of_file(source, name)
@@ -151,12 +158,12 @@ def _count_words(column: Words, categories: Sequence[str], known: Sequence[str] 
 def _of_series(series: pl.Series) -> Numbers | Words | Counted:
     kind, dtype = type_text(series.dtype), series.dtype
     nulls = series.null_count()
-    if dtype.is_numeric():
+    if kind_of(dtype) == "number":
         values = series.drop_nulls() if nulls else series
         plain = (dtype.is_integer() or dtype.is_float()) and dtype not in _WIDE
         values = values if plain else values.cast(pl.Float64)
         return Numbers(kind, [chunk.to_numpy() for chunk in values.get_chunks()], nulls)
-    if dtype == pl.Boolean or isinstance(dtype, pl.String | pl.Categorical | pl.Enum):
+    if kind_of(dtype) == "category":
         found = (series.drop_nulls() if nulls else series).value_counts()
         names = found.to_series(0).cast(pl.String).to_list()
         return Words(kind, dict(zip(names, found.to_series(1).to_list(), strict=True)), nulls)

@@ -19,11 +19,13 @@ __all__ = [
     "chi_square",
     "exact_ks",
     "exact_wasserstein",
+    "frequent",
     "jensen_shannon",
     "ks",
     "psi",
     "rank_distance",
     "rank_sum",
+    "surely_frequent",
     "total_variation",
     "wasserstein",
 ]
@@ -31,6 +33,7 @@ __all__ = [
 _Floats = NDArray[np.float64]
 _Ints = NDArray[np.int64]
 _SMOOTH = 0.5  # rows
+_LUCK = 5.0  # of the noise of a value's rows: what may have made it one of the most frequent
 _EXPECTED = 5.0  # rows of a cell that a chi-square test needs
 
 
@@ -100,20 +103,32 @@ def rank_sum(a: _Ints, b: _Ints) -> tuple[float, float]:
     return z, float(erfc(abs(z) / np.sqrt(2)))
 
 
-def chi_square(a: _Ints, b: _Ints) -> tuple[float, float]:
+def chi_square(a: _Ints, b: _Ints, *, ordered: bool = False) -> tuple[float, float]:
     """The two-sample chi-square test of homogeneity: the statistic and p; cells too thin for it are put together.
 
-    Neither window is taken for exact: scipy's `chi2_contingency` of both rows of counts, without a correction.
+    Neither window is taken for exact: scipy's `chi2_contingency` of both rows of counts, without a correction. Where cells are
+    `ordered` and were cut by `a`, neighbours are put together by the rows of `a` alone: those of `b` must not choose.
     """
     from scipy.special import chdtrc
 
     both = np.stack([a, b]).astype(np.float64)
-    both = _thick(both)
+    both = _neighbours(both) if ordered else _thick(both)
     if both.shape[1] < 2 or (both.sum(axis=1) == 0).any():  # noqa: PLR2004 - a single cell differs in nothing
         return 0.0, 1.0
     expected = both.sum(axis=1, keepdims=True) * both.sum(axis=0) / both.sum()
     statistic = float(((both - expected) ** 2 / expected).sum())
     return statistic, float(chdtrc(both.shape[1] - 1, statistic))
+
+
+def _neighbours(both: _Floats) -> _Floats:
+    """Runs of cells in each of which the thinner window expects at least 5 rows, by the shares of the first."""
+    expected = np.cumsum(both[0]) * min(1.0, both[1].sum() / max(both[0].sum(), 1.0))
+    ends, reached = [], 0.0
+    for place, rows in enumerate(expected):
+        if rows - reached >= _EXPECTED and expected[-1] - rows >= _EXPECTED:
+            ends.append(place + 1)
+            reached = rows
+    return np.stack([part.sum(axis=1) for part in np.split(both, ends, axis=1)], axis=1)
 
 
 def _thick(both: _Floats) -> _Floats:
@@ -128,6 +143,28 @@ def _thick(both: _Floats) -> _Floats:
         return np.column_stack([kept, thin])
     kept[:, -1] += thin
     return kept
+
+
+def frequent(a: _Ints, b: _Ints) -> float:
+    """P of a text column whose most frequent values the reference has chosen: of those beyond luck, and of all others growing.
+
+    What was just frequent enough to be chosen was so by luck: it counts among the others, which may grow by so much.
+    """
+    from scipy.special import ndtr
+
+    clear, n, m = surely_frequent(a), float(a.sum()), float(b.sum())
+    cells = (np.append(one[:-2][clear], one[:-2][~clear].sum() + one[-2:].sum()) for one in (a, b))
+    luck = _LUCK / 2 * float(np.sqrt(a[:-2][~clear]).sum()) / n
+    expected, now = min(a[-2:].sum() / n + luck, 1.0), b[-2:].sum() / m
+    error = np.sqrt(max(expected * (1 - expected), 1 / m) * (1 / n + 1 / m))
+    return min(1.0, 2 * min(chi_square(*cells)[1], float(ndtr((expected - now) / error))))
+
+
+def surely_frequent(a: _Ints) -> NDArray[np.bool_]:
+    """Which of the most frequent values are so by more than luck: far above the least of them, or seen more than a few times."""
+    top = a[:-2]
+    least = float(top.min()) if len(top) and a[-2] else 0.0
+    return np.asarray(top > least + _LUCK * np.sqrt(least + 1))
 
 
 def _shares(counts: NDArray[np.int64] | _Floats) -> _Floats:

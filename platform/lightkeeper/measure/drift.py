@@ -6,13 +6,18 @@ quiet days do.
 
 A column has drifted when its difference is neither chance nor small: p below alpha shared by all columns (Holm 1979), and an
 effect of at least the floor. p is that of the rank-sum test (Wilcoxon 1945) for shifts and of the two-sample chi-square test
-for every other difference; for texts of the latter alone.
+for every other difference; for texts of the latter alone. The shares of missing and of infinite values are tested beside.
+
+The most frequent values of a text are so by chance as well, where it has many. Two windows of rows choose them together. A
+stored reference has chosen alone: then those that luck cannot have chosen are compared, and the others may grow by what luck
+may have taken from them. Where the former hold less than half of the rows, a column that shows nothing is unknown.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -20,13 +25,14 @@ import polars as pl
 from lightkeeper.errors import Refused
 from lightkeeper.measure import distance
 from lightkeeper.measure.counting import Numbers, column_of
-from lightkeeper.measure.profile import ColumnProfile, Profile, Source
+from lightkeeper.measure.profile import ColumnProfile, Profile, Source, pooled
 
 __all__ = ["DRIFT", "FLOOR", "SD_OF_RANK", "drift", "like_sd"]
 
 SD_OF_RANK = 2 * np.sqrt(np.pi)  # a normal moved by d of its sd moves its rows by d / (2 sqrt(pi)) of the ranks, for small d
 FLOOR = 0.05
 _LEAST = 30  # rows with a value on either side
+_HELD = 0.5  # share of a text column's rows that the most frequent values hold, so that it can be judged by them
 
 DRIFT: dict[str, pl.DataType] = {
     "column": pl.String(), "kind": pl.String(), "state": pl.String(), "effect": pl.Float64(), "p": pl.Float64(),
@@ -38,15 +44,25 @@ DRIFT: dict[str, pl.DataType] = {
 
 @dataclass(frozen=True, slots=True)
 class _Pair:
-    """One column in both windows."""
+    """One column in both windows; whether the reference alone has chosen the cells."""
 
     name: str
     reference: ColumnProfile
     current: ColumnProfile
+    chosen: bool = True
 
     @property
     def number(self) -> bool:
         return self.reference.cells.kind == "number"
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """One way in which a column may have changed: how surely, and by how much, in words too."""
+
+    p: float
+    effect: float
+    said: str
 
 
 def like_sd(ranks: float) -> float:
@@ -75,7 +91,8 @@ def drift(  # noqa: PLR0913 - two windows, and how they are compared
 
     Returns:
         `column`, `kind`, `state` (passed, drifted, unknown where it cannot be judged), `effect` (numbers: the shift of a normal,
-        in its standard deviations, that moves rows as far; texts: the share of rows that changed value), `p` (adjusted for
+        in its standard deviations, that moves rows as far; texts: the share of rows that changed value; where the share of
+        missing or infinite values is what changed: by how much), `p` (adjusted for
         all columns), `n_reference` and `n` (rows with a value), `ks`, `wasserstein` (units of the column), `psi`,
         `jensen_shannon` (natural log, divergence), `chi_square` (two-sample), `total_variation`, `nulls_reference`, `nulls`
         (shares), `smallest` (the least effect that would have been called drift), `why` (one sentence).
@@ -83,16 +100,22 @@ def drift(  # noqa: PLR0913 - two windows, and how they are compared
     Raises:
         Refused: exact without the rows; alpha outside (0, 1); a column that the reference does not have.
     """
-    if not 0 < alpha < 1 or floor < 0:
+    if not 0 < alpha < 1 or not floor >= 0:
         raise Refused(f"Drift with alpha {alpha} and floor {floor}: alpha lies between 0 and 1, the floor at 0 or above.")
     if exact and isinstance(reference, Profile) | isinstance(current, Profile):
         raise Refused("Exact distances need the rows of both windows: give frames or files, or leave exact=False.")
+    reference, current = (one.collect() if isinstance(one, pl.LazyFrame) else one for one in (reference, current))
     before = reference if isinstance(reference, Profile) else Profile.of(reference, columns=columns)
     wanted = list(before.columns) if columns is None else list(columns)
     if missing := [name for name in wanted if name not in before.columns]:
         raise Refused(f"The reference has no column {', '.join(missing)}; it has {', '.join(before.columns)}.")
     now = current if isinstance(current, Profile) else _like(current, before, wanted)
-    rows = [_row(name, before.columns[name], now.columns.get(name), floor) for name in wanted]
+    rows = []
+    for name in wanted:
+        a, b, chosen = before.columns[name], now.columns.get(name), True
+        if b is not None and _many(a, b) and not isinstance(reference, Profile) and not isinstance(current, Profile):
+            (a, b), chosen = pooled(name, (reference, current)), False
+        rows.append(_row(name, a, b, floor, alpha, chosen=chosen))
     if exact:
         rows = [row | _exactly(row, reference, current) for row in rows]
     frame = pl.DataFrame(_judged(rows, alpha, floor), schema=DRIFT)
@@ -100,24 +123,69 @@ def drift(  # noqa: PLR0913 - two windows, and how they are compared
     return frame.sort(order, -pl.col("effect").fill_null(0), maintain_order=True)
 
 
-def _like(current: Source, before: Profile, wanted: Sequence[str]) -> Profile:
+def _many(reference: ColumnProfile, current: ColumnProfile) -> bool:
+    """Whether a text column has values without a cell of their own."""
+    return reference.cells.kind == current.cells.kind == "category" and bool(reference.counts[-2] or current.counts[-2:].any())
+
+
+def _like(current: pl.DataFrame | str | Path, before: Profile, wanted: Sequence[str]) -> Profile:
     """The current window in the reference's cells; a column that is gone is left out."""
-    source = current if isinstance(current, pl.DataFrame | pl.LazyFrame) else pl.scan_parquet(current)
-    there = source.collect_schema().names()
+    there = (current if isinstance(current, pl.DataFrame) else pl.scan_parquet(current)).collect_schema().names()
     return Profile.of(current, like=before, columns=[name for name in wanted if name in there])
 
 
-def _row(name: str, reference: ColumnProfile, current: ColumnProfile | None, floor: float) -> dict[str, object]:
-    """Everything but the state: without `p` where the column cannot be judged, with the reason in `why`."""
+def _row(  # noqa: PLR0913 - two windows, and how they are compared
+    name: str, reference: ColumnProfile, current: ColumnProfile | None, floor: float, alpha: float, *, chosen: bool
+) -> dict[str, object]:
+    """Everything but the state: without `p` where nothing can be judged, with the reason in `why`."""
     shared: dict[str, object] = {"column": name, "kind": reference.cells.kind, "n_reference": reference.n}
     shared["nulls_reference"] = reference.nulls / reference.rows if reference.rows else None
     if current is None:
         return shared | {"n": 0, "why": f"{name} is not in the current window: it vanished or was renamed."}
     shared |= {"n": current.n, "nulls": current.nulls / current.rows if current.rows else None}
-    why = _unjudged(_Pair(name, reference, current))
+    pair = _Pair(name, reference, current, chosen)
+    seen, why = _shares(pair), _unjudged(pair)
     if why:
-        return shared | {"why": why}
-    return shared | _compared(_Pair(name, reference, current), floor)
+        return shared | _clearest(seen, floor, alpha) | {"unjudged": why, "why": why}
+    values, found = _compared(pair)
+    return shared | found | _clearest([values, *seen], floor, alpha) | {"unjudged": _thin(pair)}
+
+
+def _clearest(seen: Sequence[_Seen], floor: float, alpha: float) -> dict[str, object]:
+    """Of the ways in which a column may have changed the surest of those that are large enough; p for all of them together."""
+    if not seen:
+        return {}
+    one = min(seen, key=lambda each: (not (each.effect >= floor and each.p * len(seen) < alpha), each.p))
+    return {"p": min(1.0, len(seen) * one.p), "effect": one.effect, "said": one.said}
+
+
+def _shares(pair: _Pair) -> list[_Seen]:
+    """Whether other shares of the rows are missing, or infinite; only where either window has any."""
+    found = []
+    for what, mine in (("missing", (pair.reference.nulls, pair.current.nulls)),
+                       ("infinite", (pair.reference.infinite, pair.current.infinite))):  # fmt: skip
+        rows = (pair.reference.rows, pair.current.rows)
+        if not any(mine) or min(rows) < _LEAST or pair.reference.cells.kind != pair.current.cells.kind:
+            continue
+        a, b = (np.array([n, total - n], np.int64) for n, total in zip(mine, rows, strict=True))
+        p, shares = distance.chi_square(a, b)[1], [n / total for n, total in zip(mine, rows, strict=True)]
+        said = f"{shares[1]:.1%} of its rows are {what}, where {shares[0]:.1%} were"
+        found.append(_Seen(p, abs(shares[1] - shares[0]), said))
+    return found
+
+
+def _thin(pair: _Pair) -> str | None:
+    """Why a text column that shows nothing has not been judged: most of its rows lie outside of what is compared."""
+    if pair.number or not pair.reference.counts[-2]:
+        return None
+    counts = pair.reference.counts
+    held = (counts[:-2][distance.surely_frequent(counts)] if pair.chosen else counts[:-2]).sum() / max(pair.reference.n, 1)
+    if held >= _HELD:
+        return None
+    return (
+        f"{pair.name} has too many values: the most frequent of them that chance has not chosen hold {held:.1%} of its rows, and"
+        f" nothing is told of the others.{' Two windows of rows tell more.' if pair.chosen else ''}"
+    )
 
 
 def _unjudged(pair: _Pair) -> str | None:
@@ -137,28 +205,31 @@ def _unjudged(pair: _Pair) -> str | None:
     return None
 
 
-def _compared(pair: _Pair, floor: float) -> dict[str, object]:
+def _compared(pair: _Pair) -> tuple[_Seen, dict[str, object]]:
+    """Whether the values changed, and every distance between them."""
     a, b = pair.reference.counts, pair.current.counts
-    statistic, chance = distance.chi_square(a, b)
+    statistic, chance = distance.chi_square(a, b, ordered=pair.number)
     found: dict[str, object] = {
         "psi": distance.psi(a, b), "jensen_shannon": distance.jensen_shannon(a, b), "chi_square": statistic,
         "total_variation": distance.total_variation(a, b),
     }  # fmt: skip
     if not pair.number:
-        return found | {"effect": found["total_variation"], "p": chance, "floor": floor}
+        share = distance.total_variation(a, b)
+        p = distance.frequent(a, b) if pair.chosen and (a[-2] or b[-2:].any()) else chance
+        return _Seen(p, share, f"{share:.1%} of its rows changed value"), found
     ends = (
         float(np.fmin(pair.reference.least, pair.current.least)),
         float(np.fmax(pair.reference.largest, pair.current.largest)),
     )
-    return found | {
-        "effect": like_sd(distance.rank_distance(a, b)), "p": min(1.0, 2 * min(chance, distance.rank_sum(a, b)[1])),
-        "ks": distance.ks(a, b), "wasserstein": distance.wasserstein(a, b, pair.reference.cells, ends),
-    }  # fmt: skip
+    found |= {"ks": distance.ks(a, b), "wasserstein": distance.wasserstein(a, b, pair.reference.cells, ends)}
+    effect = like_sd(distance.rank_distance(a, b))
+    p = min(1.0, 2 * min(chance, distance.rank_sum(a, b)[1]))
+    return _Seen(p, effect, f"moved like a normal by {effect:.3f} of its sd"), found
 
 
 def _exactly(row: dict[str, object], reference: Source | Profile, current: Source | Profile) -> dict[str, object]:
     """Distances of a number from its values; infinite ones are left out, and with no other the counted distances stay."""
-    if row["kind"] != "number" or row.get("p") is None:
+    if row["kind"] != "number" or row.get("ks") is None:
         return {}
     frames = [one if not isinstance(one, pl.LazyFrame) else one.collect() for one in (reference, current)]
     columns = [column_of(one, str(row["column"])) for one in frames if not isinstance(one, Profile)]
@@ -176,7 +247,8 @@ def _judged(rows: list[dict[str, object]], alpha: float, floor: float) -> list[d
     for place, row in enumerate(judged):
         reached = max(reached, min(1.0, float(str(row["p"])) * (len(judged) - place)))
         row["p"] = reached
-        row["smallest"] = _smallest(row, alpha / len(judged), floor)
+        if not row["unjudged"]:
+            row["smallest"] = _smallest(row, alpha / len(judged), floor)
     return [_said(row, alpha, floor) for row in rows]
 
 
@@ -191,13 +263,13 @@ def _smallest(row: dict[str, object], alpha: float, floor: float) -> float:
 
 
 def _said(row: dict[str, object], alpha: float, floor: float) -> dict[str, object]:
-    if row.get("p") is None:
-        return row | {"state": "unknown"}
-    p, effect, numbers = float(str(row["p"])), float(str(row["effect"])), row["kind"] == "number"
-    drifted = p < alpha and effect >= floor
-    size = f"moved like a normal by {effect:.3f} of its sd" if numbers else f"{effect:.1%} of its rows changed value"
+    shown = {key: value for key, value in row.items() if key in DRIFT}
+    p, effect = (float(str(row[name])) if row.get(name) is not None else None for name in ("p", "effect"))
+    drifted = p is not None and effect is not None and p < alpha and effect >= floor
+    if p is None or effect is None or (row["unjudged"] and not drifted):
+        return shown | {"state": "unknown", "effect": None, "p": None, "smallest": None, "why": row.get("unjudged") or row["why"]}
     chance = f"p {p:.2g} {'<' if p < alpha else '>='} {alpha:g}"
     small = f", below the floor of {floor:g}" if p < alpha and effect < floor else ""
-    least = f"{float(str(row['smallest'])):.3f}"
-    why = f"{row['column']}: {size}{small} ({chance}; n {row['n_reference']} and {row['n']}); {least} would have been seen."
-    return {key: value for key, value in row.items() if key in DRIFT} | {"state": "drifted" if drifted else "passed", "why": why}
+    least = f"; {float(str(row['smallest'])):.3f} would have been seen" if "smallest" in row else ""
+    why = f"{row['column']}: {row['said']}{small} ({chance}; n {row['n_reference']} and {row['n']}){least}."
+    return shown | {"state": "drifted" if drifted else "passed", "why": why}

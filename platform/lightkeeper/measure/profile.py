@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from lightkeeper.errors import Refused
 from lightkeeper.measure.counting import Counted, Numbers, Words, column_of, columns_of, count
 
-__all__ = ["CATEGORIES", "KNOWN", "NUMBER_CELLS", "PROFILE", "Cells", "ColumnProfile", "Profile", "Source"]
+__all__ = ["CATEGORIES", "KNOWN", "NUMBER_CELLS", "PROFILE", "Cells", "ColumnProfile", "Profile", "Source", "pooled"]
 
 _Floats = NDArray[np.float64]
 _Ints = NDArray[np.int64]
@@ -197,6 +197,20 @@ class Profile:
         """The profile that `to_frame` gave."""
         made = [_read(row) for row in frame.iter_rows(named=True)]
         return cls(made[0].rows if made else 0, {one.name: one for one in made})
+
+
+def pooled(name: str, sources: Sequence[pl.DataFrame | str | Path]) -> list[ColumnProfile]:
+    """One text column of several windows, counted in the values that are most frequent in all of them together.
+
+    Cells that one window alone chooses favour it: what is most frequent there by chance is less so in any other.
+    """
+    columns = [column_of(source, name) for source in sources]
+    together: dict[str, int] = {}
+    for column in columns:
+        for value, rows in column.counts.items() if isinstance(column, Words) else ():
+            together[value] = together.get(value, 0) + rows
+    cells = cells_of(Words(columns[0].type, together))
+    return [_profiled(name, one, cells, columns_of(source, [])[1]) for one, source in zip(columns, sources, strict=True)]
 
 
 def _asked(source: pl.LazyFrame, columns: Sequence[str]) -> list[str]:
