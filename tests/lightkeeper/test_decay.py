@@ -70,10 +70,10 @@ def test_losses_that_never_vary_fail_from_a_tenth_more_on(ratio: float, state: s
 def test_the_limit_is_welchs_with_the_backtests_spread_for_losses_that_are_not_skewed(seed: int) -> None:
     noise = memory(seed, 40, 0.0)
     then = 10 + np.r_[noise, -noise]
-    known = paired(then, 0.001)
+    known = paired(then, 0.0002)
     error = np.hypot(known.se, known.se * np.sqrt(80 / 20)) / then.mean()
     found = accuracy(by_day(loss=then[:20]), by_day(loss=then * 10))
-    assert found.limit == pytest.approx(max(1.10, 1 + stats.t.isf(0.001, known.df) * error))
+    assert found.limit == pytest.approx(max(1.10, 1 + stats.t.isf(0.0002, known.df) * error))
 
 
 @pytest.mark.parametrize(

@@ -128,3 +128,17 @@ def test_counts_that_cannot_be_are_refused(k: int, n: int, floor: float) -> None
         judged(QUIET, k, n, floor)
     with pytest.raises(Refused, match="cannot be"):
         judged([*QUIET, (2, 1)], 1, 10)
+
+
+@pytest.mark.parametrize("rows", [60, 1000])
+@pytest.mark.parametrize("weeks", [4, 26, 78])
+def test_what_is_so_on_each_saturday_fails_on_none(weeks: int, rows: int) -> None:
+    days = np.tile([[rows // 2, rows]] * 6 + [[rows, rows]], (weeks, 1))
+    assert judged(days, rows, rows).state == "passed"
+
+
+@pytest.mark.parametrize("weeks", [4, 26])
+def test_what_was_so_on_three_days_alone_fails_on_a_fourth(weeks: int) -> None:
+    days = np.tile([[5, 1000]] * 7, (weeks, 1))
+    days[[2, 9, 16], 0] = 1000
+    assert judged(days, 1000, 1000).state == "failed"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -11,6 +12,7 @@ import pytest
 
 from lightkeeper.lake.table import Lake
 from lightkeeper.lake.verdicts import Judged, record
+from lightkeeper.lake.verdicts import states as kept
 from lightkeeper.values import Verdict
 from lightkeeper.watch.drawing import Watched
 from lightkeeper.watch.kept import last_reference
@@ -170,3 +172,121 @@ def test_twice_as_many_days_draw_a_new_reference_unless_a_column_drifts(tmp_path
     reference = last_reference(shop.lake, "orders")
     assert reference is not None
     assert reference.number == number
+
+
+@pytest.mark.parametrize("became", [pl.List(pl.Float64), pl.Date, pl.Binary, pl.Boolean], ids=["list", "date", "binary", "boolean"])
+@pytest.mark.parametrize("column", ["size", "shop"])
+def test_a_column_of_another_type_fails_alone_and_the_others_are_judged_on(shop: Shop, column: str, became: Any) -> None:
+    if column == "shop" and became == pl.Boolean:
+        return  # both are counted by their values
+    empty = pl.lit(None, became)
+    shop.lake.migrate("orders", lambda rows: rows.with_columns(empty.alias(column)), "the till changed")
+    found = shop.look()[-1].verdicts
+    assert [(one.column, one.state) for one in found if one.check == "drift" and one.bad] == [(column, "failed")]
+    assert states(list(found), "nulls") == states(list(found), "range") == {"passed"}
+
+
+def test_a_column_that_was_taken_away_is_forgotten_and_a_new_one_watched_when_twice_as_many_days_are_known(shop: Shop) -> None:
+    shop.lake.migrate("orders", lambda rows: rows.drop("shop").with_columns(region=pl.lit("x")), "shops are regions now")
+    bad = []
+    for rows in ([0], range(1, HISTORY)):
+        later = pl.concat([day_of(HISTORY + one).drop("shop").with_columns(region=pl.lit("x")) for one in rows])
+        shop.today = FIRST + timedelta(HISTORY + rows[-1] + 1)
+        shop.lake.write("orders", later, by="day", replace=later["day"].unique().to_list())
+        bad.append({one.column for one in shop.look()[-1].verdicts if one.bad})
+    assert bad == [{"shop"}, set()]
+    reference = last_reference(shop.lake, "orders")
+    assert reference is not None
+    assert set(reference.cells.columns) == {"size", "region", "code"}
+
+
+def test_a_table_of_one_row_a_day_is_watched(tmp_path: Path) -> None:
+    lake = Lake(tmp_path, clock=lambda: datetime(2025, 4, 1, tzinfo=UTC))
+    rows = pl.concat([day_of(number).head(1) for number in range(80)])
+    lake.write("orders", rows, by="day")
+    found = look(lake, WATCHED, lake.version("orders")).judged[-1].verdicts
+    assert {one.column for one in found if one.check == "drift"} >= {"size", "shop"}
+    assert {one.state for one in found if one.check == "nulls"} == {"passed"}
+
+
+def test_a_table_of_days_and_times_alone_is_unknown_and_says_why(tmp_path: Path) -> None:
+    lake = Lake(tmp_path, clock=lambda: datetime(2025, 4, 1, tzinfo=UTC))
+    lake.write("orders", day_of(1).select("day"), by="day")
+    found = look(lake, WATCHED, lake.version("orders")).judged[-1].verdicts
+    assert {(one.state, one.why) for one in found} == {
+        ("unknown", "orders@0 has no column but days and times: there is nothing to compare.")
+    }
+
+
+def test_a_column_whose_name_looks_like_one_of_its_segments_keeps_its_name(tmp_path: Path) -> None:
+    shop = Shop(tmp_path, Watched("orders", "day", segments=("shop",)))
+    shop.lake.migrate("orders", lambda rows: rows.rename({"size": "size | shop=north"}), "an odd name")
+    shop.look(promoted=datetime(2030, 1, 1, tzinfo=UTC))
+    day = day_of(HISTORY).rename({"size": "size | shop=north"})
+    named = {(one.column, one.segment) for one in shop.land(day) if one.check == "drift"}
+    assert {("size | shop=north", None), ("size | shop=north", "shop=north"), ("shop", None)} <= named
+
+
+def test_a_shift_in_one_shop_alone_is_named_with_it(tmp_path: Path) -> None:
+    shop = Shop(tmp_path, Watched("orders", "day", segments=("shop",)))
+    moved = pl.when(pl.col("shop") == "east").then(pl.col("size") + 12).otherwise("size")
+    found = [shop.land(day_of(HISTORY + number).with_columns(size=moved)) for number in range(5)][-1]
+    named = [(one.column, one.segment) for one in found if one.state == "drifted"]
+    assert ("size", "shop=east") in named
+    assert ("size", "shop=north") not in named
+
+
+def test_what_drifted_is_ranked_by_what_it_is_worth_and_says_so(shop: Shop) -> None:
+    both = [pl.col("size") + 10, pl.when(pl.int_range(pl.len()) < 150).then(pl.lit("east")).otherwise("shop").alias("shop")]
+    for worth in ({"size": ("units", 9.0), "shop": ("units", 0.1)}, {"size": ("units", 0.1), "shop": ("units", 9.0)}):
+        for number in range(4):
+            shop.today = FIRST + timedelta(HISTORY + number + 1)
+            rows = day_of(HISTORY + number).with_columns(both)
+            shop.lake.write("orders", rows, by="day", replace=[rows["day"][0]])
+            judged = look(shop.lake, WATCHED, shop.lake.version("orders"), worth).judged[-1]
+        drifted = [one for one in judged.verdicts if one.state == "drifted"]
+        assert [str(one.column) for one in drifted] == sorted(worth, key=lambda name: -worth[name][1])
+        assert [one.extra["impact"] for one in drifted] == [
+            pytest.approx(one.measured * worth[str(one.column)][1])  # type: ignore[operator]
+            for one in drifted
+        ]
+
+
+def test_three_days_that_are_few_together_fail_though_none_is_alone(shop: Shop) -> None:
+    found = [shop.land(day_of(HISTORY + number).head(ROWS * 7 // 10)) for number in range(4)]
+    volumes = [one for day in found for one in day if one.check == "volume"]
+    assert volumes[0].state == "passed"
+    assert volumes[-1].state == "failed"
+    assert (volumes[-1].limit, volumes[-1].measured) > (0.99, 1.0)
+    assert "The last 3 days together are off by" in volumes[-1].why
+
+
+def test_a_text_of_rare_values_is_told_as_such_and_has_not_passed(shop: Shop) -> None:
+    found = [one for one in shop.land(day_of(HISTORY)) if one.check == "drift"]
+    assert "code" not in {one.column for one in found}
+    assert "Of code most values are too rare to be compared." in found[0].why
+    alone = Shop(shop.lake.store.root / "alone", Watched("orders", "day", columns=("code",)))  # type: ignore[attr-defined]
+    assert {one.state for one in alone.land(day_of(HISTORY)) if one.check == "drift"} == {"unknown"}
+
+
+def test_a_number_without_a_finite_value_is_unknown(tmp_path: Path) -> None:
+    lake = Lake(tmp_path, clock=lambda: datetime(2025, 4, 1, tzinfo=UTC))
+    rows = pl.concat([day_of(number) for number in range(80)])
+    lake.write(
+        "orders", rows.with_columns(size=pl.when(pl.col("day") < date(2025, 3, 20)).then(float("inf")).otherwise(1.0)), by="day"
+    )
+    found = [one for one in look(lake, WATCHED, lake.version("orders")).judged[-1].verdicts if one.column == "size"]
+    assert [(one.check, one.state) for one in found if one.check == "drift"] == [("drift", "unknown")]
+    assert found[-1].why == "size has no finite value in the reference, so that none are compared."
+
+
+def test_a_look_by_a_clock_gone_astray_does_not_hide_what_is_found_when_it_is_right_again(shop: Shop) -> None:
+    astray = shop.today + timedelta(40)
+    rows = pl.concat([day_of(HISTORY + number) for number in range(40)])
+    shop.today = astray
+    shop.lake.write("orders", rows, by="day", replace=rows["day"].unique().to_list())
+    shop.look()
+    shop.today = FIRST + timedelta(HISTORY + 1)
+    shop.land(day_of(HISTORY).with_columns(size=pl.lit(9e9)))
+    held = kept(shop.lake).rows(pl.col("check") == "range").row(0, named=True)
+    assert (held["state"], held["day"]) == ("failed", FIRST + timedelta(HISTORY))

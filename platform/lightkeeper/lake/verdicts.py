@@ -3,7 +3,7 @@
 Owns four event tables and what may be asked of them. How something is judged stands in `measure`; when, in `orchestrate`.
 
 `verdicts` is never changed. `states` has one row an asset and check, so that a sensor reads in one small file what holds now;
-a verdict on an older table version, or an older day, than the state's own does not move it.
+a verdict on an older table version, or an older day, than the state's own does not move it, unless that day is still to come.
 """
 
 from __future__ import annotations
@@ -140,16 +140,16 @@ def _moved(held: pl.DataFrame, judged: Iterable[Judged], now: object) -> list[di
     for one in judged:
         for check in dict.fromkeys(verdict.check for verdict in one.verdicts):
             before = rows.get((one.asset, check))
-            if before is None or _follows(one, before):
+            if before is None or _follows(one, before, _day(now)):
                 rows[one.asset, check] = _state(one, check, before, now)
     return [rows[key] for key in sorted(rows)]
 
 
-def _follows(judged: Judged, before: Mapping[str, Any]) -> bool:
-    """Whether a verdict is on what the state is about, or on something newer."""
+def _follows(judged: Judged, before: Mapping[str, Any], today: date) -> bool:
+    """Whether a verdict is on what the state is about, or on something newer; a day to come was judged by a clock gone astray."""
     if judged.version.version < before["version"]:
         return False
-    return judged.day is None or before["day"] is None or judged.day >= before["day"]
+    return judged.day is None or before["day"] is None or judged.day >= before["day"] or before["day"] >= today
 
 
 def _state(judged: Judged, check: str, before: Mapping[str, Any] | None, now: object) -> dict[str, Any]:

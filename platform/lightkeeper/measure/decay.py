@@ -22,9 +22,9 @@ __all__ = ["FEWEST", "FEWEST_BACKTEST", "accuracy", "covers"]
 _Floats = NDArray[np.float64]
 
 FEWEST, FEWEST_BACKTEST = 7, 14  # matured days, days of the backtest
-_ALPHA = 0.001  # half of what quiet days may fail, as autocorrelation and skewness are themselves estimated
-_ALPHA_SHARE = 0.005  # of shares, whose errors are upper bounds: at most 0.2% of quiet days were measured to fail
-_BENT = (3.09**2 - 1) / 6  # Cornish & Fisher 1938: what skewness adds to the normal's quantile of alpha
+_ALPHA = 0.0002  # of quiet days: a month that fails is one of a dozen a year, and somebody is called
+_ALPHA_SHARE = 0.001  # of shares: at 0.005 one quiet year in five had a month below its limit
+_BENT = (3.54**2 - 1) / 6  # Cornish & Fisher 1938: what skewness adds to the normal's quantile of alpha
 _WORSE = 1.10  # the least ratio of losses that fails
 _SHORT = 0.04  # the least shortfall of a share that fails
 _GENEROUS = 0.75  # of 1 - level: coverage above the level by more is told

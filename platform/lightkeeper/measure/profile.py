@@ -116,10 +116,15 @@ class ColumnProfile:
         return self.rows - self.nulls
 
     def __add__(self, other: ColumnProfile) -> ColumnProfile:
-        if self.cells != other.cells or self.type != other.type:
+        if self.type != other.type:
             raise Refused(
-                f"The profiles of {self.name} do not add up: one counts {self.type} in {self.cells.size} cells, the other"
-                f" {other.type} in {other.cells.size} cells of its own. Profile both with the cells of one: like=profile."
+                f"The profiles of {self.name} do not add up: one is of {self.type}, the other of {other.type}. Cast both windows to"
+                " one type before they are profiled."
+            )
+        if self.cells != other.cells:
+            raise Refused(
+                f"The profiles of {self.name} do not add up: one counts in {self.cells.size} cells, the other in"
+                f" {other.cells.size} cells of its own. Profile both with the cells of one: like=profile."
             )
         ends = np.array([[self.least, other.least], [self.largest, other.largest]])
         least, largest = np.fmin.reduce(ends[0]), np.fmax.reduce(ends[1])

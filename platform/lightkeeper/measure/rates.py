@@ -6,7 +6,7 @@ A day's count is beta-binomial: binomial around a share that itself differs from
 moments of the reference days (Kleinman 1973, "Proportions with extraneous variance"), after up to three bad days have been
 left out, each far beyond the limit that the others give, the three worst looked at first so that they do not hide each other
 (Rosner 1983). The limit is the upper quantile of a beta distribution with the mean and the variance of a new day's share,
-both widened by what D days leave unsure.
+both widened by what D days leave unsure; and never below what one reference day in eight reaches, such as those of a weekday.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ _Floats = NDArray[np.float64]
 FEWEST = 14  # reference days with rows
 _ALPHA = 0.002  # of quiet days that may fail
 _FAR = 1e-4  # the same, for a reference day to be left out
+_REGULAR = 1 / 8  # of the reference days: what so many reach is usual, such as one day of the week
 _BAD = 3  # days of the reference that may be bad
 _WIDER = 8.0  # how much D days widen the variance between days: 1 + this / sqrt(D - 1)
 
@@ -91,7 +92,7 @@ def rate(check: str, column: str | None, history: Sequence[tuple[int, int]], k: 
         missing = f"{FEWEST - len(days)} more days are needed of {FEWEST} that tell what is usual"
         return Verdict(check, "learning", f"{k:,} of {n:,} rows ({k / n:.2%}); {missing}.", k / n, None, n, column)
     usual = _quiet(np.array(days, np.float64))
-    limit = min(max(usual.limit(n, _ALPHA), usual.mean + floor), 1.0)
+    limit = min(max(usual.limit(n, _ALPHA), usual.mean + floor, _reached(days)), 1.0)
     left_out = len(days) - usual.days
     why = (
         f"{k:,} of {n:,} rows ({k / n:.2%}); usual are {usual.mean:.2%}, and the limit is {limit:.2%}, by {usual.days} days"
@@ -99,6 +100,12 @@ def rate(check: str, column: str | None, history: Sequence[tuple[int, int]], k: 
     )
     extra = {"usual": usual.mean, "left_out": left_out}
     return Verdict(check, "failed" if k / n > limit else "passed", why, k / n, limit, n, column, extra=extra)
+
+
+def _reached(days: Sequence[tuple[int, int]]) -> float:
+    """The share that every eighth reference day reaches, and more days than may be bad: what is so each Saturday is usual."""
+    regular = max(_BAD + 1, int(np.ceil(_REGULAR * len(days))))
+    return float(np.sort([k / n for k, n in days])[-regular])
 
 
 def _quiet(days: _Floats) -> _Usual:

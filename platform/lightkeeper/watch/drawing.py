@@ -5,7 +5,7 @@ Owns what is compared of a table: columns, segments, members, known values. When
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 
@@ -16,7 +16,7 @@ from lightkeeper.measure.members import members_of
 from lightkeeper.measure.profile import Profile
 from lightkeeper.watch.kept import NOTHING, Days, Reference
 
-__all__ = ["ENOUGH", "NUMBERING", "Drawing", "Watched", "calibrated", "draw", "earlier", "unrepeated"]
+__all__ = ["ENOUGH", "NUMBERING", "Drawing", "Watched", "calibrated", "comparable", "draw", "earlier", "unrepeated"]
 
 ENOUGH = 28  # days of a reference from which its last third tells how usual new values are
 NUMBERING = frozenset({"row", "file"})  # columns of the landing that only say where a row came from
@@ -66,13 +66,21 @@ def draw(watched: Watched, rows: pl.DataFrame, drawing: Drawing) -> Reference:
     )  # fmt: skip
 
 
-def _columns(watched: Watched, rows: pl.DataFrame) -> list[str]:
+def comparable(watched: Watched, schema: Mapping[str, pl.DataType]) -> list[str]:
+    """The columns that can be profiled: those declared, else all but dates, times and what numbers the rows."""
     if watched.columns:
-        return [name for name in watched.columns if name in rows.columns]
-    names = [name for name, dtype in rows.schema.items() if not dtype.is_temporal() and name not in NUMBERING]
+        return [name for name in watched.columns if name in schema]
+    return [name for name, dtype in schema.items() if not dtype.is_temporal() and name not in NUMBERING]
+
+
+def _columns(watched: Watched, rows: pl.DataFrame) -> list[str]:
+    names = comparable(watched, rows.schema)
+    if watched.columns:
+        return names
     of_days = rows.group_by(watched.by).agg(pl.col(names).n_unique()).select(pl.col(names).max())
     whole = rows.select(pl.col(names).n_unique())
-    return [name for name in names if of_days[name][0] != 1 or whole[name][0] == 1]  # what a whole day shares tells the day
+    told = [name for name in names if of_days[name][0] != 1 or whole[name][0] == 1]  # what a whole day shares tells the day
+    return told or names  # with a row a day every column does
 
 
 def _cells(watched: Watched, past: pl.DataFrame, drawn: Sequence[date]) -> Profile:

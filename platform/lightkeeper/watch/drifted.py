@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from typing import Any
 
 import polars as pl
 
+from lightkeeper.measure.counting import kind_of
 from lightkeeper.measure.daily import RECENT, Found, judge
+from lightkeeper.measure.drift import like_sd
 from lightkeeper.measure.kinds import Told, tell
+from lightkeeper.measure.profile import ColumnProfile
 from lightkeeper.measure.quiet import Quiet
 from lightkeeper.values import TableVersion, Verdict
 from lightkeeper.watch.drawing import NUMBERING
-from lightkeeper.watch.kept import LEVEL, SEGMENT, Days, Reference
+from lightkeeper.watch.kept import LEVEL, Days, Reference, parts_of
 
-__all__ = ["Effects", "Rows", "drift"]
+__all__ = ["Effects", "Rows", "drift", "gone"]
 
 Effects = Mapping[str, tuple[str, float]]  # column -> unit and mean |contribution| to a forecast
 
 _BEFORE = 28  # reference days that a shift is explained with
+_OTHERS = 0.5  # share of a text's rows that have no cell of their own
+_FARTHEST = {"category": 1.0, "number": like_sd(0.5)}  # effects that no change is larger than
 _SINCE, _DAYS = 5, 3  # calendar days, and days with rows, that show it
 
 
@@ -44,33 +50,44 @@ class Rows:
 
 
 def drift(rows: Rows, reference: Reference, known: Days, day: date) -> list[Verdict]:
-    """A verdict a column and segment; those that drifted first, by what they are worth."""
-    gone = _gone(rows, reference)
-    lost = {one.column for one in gone}
+    """A verdict a column and segment; those that drifted first, by what they are worth.
+
+    A text whose frequent values hold less than half of its rows is named only where it has drifted: it has not passed.
+    """
+    vanished, names = gone(rows, reference), reference.cells.columns
+    lost = {one.column for one in vanished} | {name for name, one in names.items() if _endless(one)}
     window = known.upto(day, RECENT)
-    compared = [one for one in window.compared(reference.cells, reference.members) if one.name.partition(SEGMENT)[0] not in lost]
+    compared = [one for one in window.compared(reference.cells, reference.members) if parts_of(one.name, names)[0] not in lost]
     found = judge(reference.quiet, [one.toordinal() for one in window.days], compared)
-    judged = lost | {one.column for one in found}
+    judged = {str(one.column) for one in vanished} | {one.column for one in found}
     unjudged = [
-        Verdict("drift", "unknown", f"{name} has no values on most days of the reference, so that none are compared.", column=name)
-        for name, one in reference.cells.columns.items()
+        Verdict("drift", "unknown", f"{name} has no {_missing(one)}, so that none are compared.", column=name)
+        for name, one in names.items()
         if name not in judged and (one.cells.size or not one.n)
     ]
     told = _kind(rows, reference, day, [one for one in found if one.drifted])
-    made = [_verdict(rows, reference, one, told) for one in found if one.rows]
+    thin = [name for name, one in names.items() if one.cells.kind == "category" and one.counts[-2:].sum() > _OTHERS * max(one.n, 1)]
+    made = [_verdict(rows, reference, one, told) for one in found if one.rows and (one.drifted or one.column not in thin)]
     empty = [
         Verdict("drift", "unknown", f"{one.column} has no values in the last 3 days.", column=one.column, n=0)
         for one in found if not one.rows
     ]  # fmt: skip
     made.sort(key=lambda one: (not one.bad, -float(str(one.extra.get("impact", 0.0))), -float(str(one.extra["strength"]))))
-    return [*gone, *made, *empty, *unjudged] or [_no_columns(rows)]
+    beside = f" Of {', '.join(thin)} most values are too rare to be compared." if thin else ""
+    every = [*vanished, *made, *empty, *unjudged] or [Verdict("drift", "unknown", f"{rows.version} has no column to compare.")]
+    return [replace(every[0], why=every[0].why + beside), *every[1:]]
 
 
-def _no_columns(rows: Rows) -> Verdict:
-    return Verdict("drift", "unknown", f"{rows.version} has no column that can be compared.")
+def _endless(one: ColumnProfile) -> bool:
+    """Whether a number has no finite value in the reference."""
+    return one.cells.kind == "number" and not len(one.cells.uppers)
 
 
-def _gone(rows: Rows, reference: Reference) -> list[Verdict]:
+def _missing(one: ColumnProfile) -> str:
+    return "finite value in the reference" if _endless(one) and one.n else "values on most days of the reference"
+
+
+def gone(rows: Rows, reference: Reference) -> list[Verdict]:
     """Columns of the reference that vanished, or whose type became another kind."""
     schema = rows.frame.collect_schema()
     found = []
@@ -78,7 +95,7 @@ def _gone(rows: Rows, reference: Reference) -> list[Verdict]:
         if name not in schema:
             why = f"{name} vanished: {rows.version} has no such column, {rows.version.table}@{reference.version} had one."
             found.append(Verdict("drift", "failed", why, column=name))
-        elif schema[name].is_numeric() != (one.cells.kind == "number") and one.cells.kind != "other":
+        elif kind_of(schema[name]) != one.cells.kind:
             why = f"{name} was {one.type} in {rows.version.table}@{reference.version} and is {schema[name]}: it is not compared."
             found.append(Verdict("drift", "failed", why, column=name))
     return found
@@ -86,12 +103,15 @@ def _gone(rows: Rows, reference: Reference) -> list[Verdict]:
 
 def _verdict(rows: Rows, reference: Reference, found: Found, told: Told | None) -> Verdict:
     quiet = reference.quiet
-    column, _, segment = found.column.partition(SEGMENT)
+    column, segment = parts_of(found.column, reference.cells.columns)
     size, least = _sizes(found, segment)
-    state = "learning" if not quiet.ready else "drifted" if found.drifted else "passed"
+    blind = found.smallest >= _FARTHEST.get(found.kind, math.inf)
+    state = "learning" if not quiet.ready else "drifted" if found.drifted else "unknown" if blind else "passed"
     where = f" where {segment}" if "=" in segment else ""
     why = f"{column}{where}: {size} in the last 3 days ({found.rows:,} values against {quiet.days} days)"
-    if quiet.ready:
+    if state == "unknown":
+        why += "; it has so few rows a day that no change of it would have been seen."
+    elif quiet.ready:
         why += f"; {found.strength:.2f} x the limit, {least} would have been seen."
     else:
         why += f". {_learning(rows, quiet)}"
@@ -138,5 +158,5 @@ def _kind(rows: Rows, reference: Reference, day: date, drifted: Sequence[Found])
     last = both.filter(pl.col(by) > quiet.end)
     now = last.filter(pl.col(by).is_in(last[by].unique().sort().tail(_DAYS).implode()))
     columns = [name for name in rows.frame.collect_schema().names() if name not in NUMBERING]
-    names = list(dict.fromkeys(one.column.partition(SEGMENT)[0] for one in drifted))
+    names = list(dict.fromkeys(parts_of(one.column, reference.cells.columns)[0] for one in drifted))
     return tell(before.select(columns), now.select(columns), names)

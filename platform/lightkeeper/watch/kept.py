@@ -32,6 +32,7 @@ __all__ = [
     "counted",
     "known_days",
     "last_reference",
+    "parts_of",
     "profile_rows",
     "reference_rows",
 ]
@@ -163,6 +164,12 @@ def compared_name(column: str, segment: str) -> str:
     return f"{column}{SEGMENT}{segment}" if segment else column
 
 
+def parts_of(name: str, columns: Iterable[str]) -> tuple[str, str]:
+    """The column and the segment of what is compared; the name of a column may look like both."""
+    column = max((one for one in columns if name == one or name.startswith(one + SEGMENT)), key=len, default=name)
+    return column, name[len(column) + len(SEGMENT) :]
+
+
 def counted(frame: pl.DataFrame, by: str, reference: Reference, unrepeated: Sequence[str] | None) -> Iterator[Day]:
     """The counts of each day of a frame, in the cells of a reference.
 
@@ -221,7 +228,7 @@ def reference_rows(asset: str, reference: Reference) -> Iterator[dict[str, objec
     for name, row in cells.items():
         yield {**plain, "segment": "", **row, **quiet.pop(name, {}), **_usual(reference.members.get(name))}
     for name, told in quiet.items():
-        column, _, segment = name.partition(SEGMENT)
+        column, segment = parts_of(name, cells)
         yield {**plain, "segment": segment, **cells[column], **told}
     for row in reference.volume.to_frame().iter_rows(named=True):
         yield {**plain, "segment": VOLUME, "column": VOLUME, "kind": "total", **_told(row)}

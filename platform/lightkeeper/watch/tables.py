@@ -23,9 +23,9 @@ from lightkeeper.measure.member_rows import HISTORY, MemberRows, member_rows
 from lightkeeper.measure.norms import volume
 from lightkeeper.measure.profile import KNOWN, ColumnProfile
 from lightkeeper.measure.rates import nearest, rate
-from lightkeeper.values import TableVersion, Verdict
-from lightkeeper.watch.drawing import ENOUGH, Drawing, Watched, calibrated, draw, earlier, unrepeated
-from lightkeeper.watch.drifted import Effects, Rows, drift
+from lightkeeper.values import BAD, TableVersion, Verdict
+from lightkeeper.watch.drawing import ENOUGH, Drawing, Watched, calibrated, comparable, draw, earlier, unrepeated
+from lightkeeper.watch.drifted import Effects, Rows, drift, gone
 from lightkeeper.watch.kept import Days, Reference, counted, known_days, last_reference, profile_rows, reference_rows
 
 __all__ = ["Looked", "look"]
@@ -99,14 +99,15 @@ def look(  # noqa: PLR0913 - a look is at something, for somebody
     days = looking.past()
     reference = last_reference(lake, watched.table)
     if not days:
-        return Looked((_nothing(looking),), {})
+        return Looked((_nothing(looking, f"{version} has no day before {rows.today}: there is nothing to judge."),), {})
+    if not comparable(watched, frame.collect_schema()):
+        return Looked((_nothing(looking, f"{version} has no column but days and times: there is nothing to compare."),), {})
     if reference is None or _outlived(looking, reference, days, promoted):
         return _first(looking, days, reference)
     return _again(looking, days, reference)
 
 
-def _nothing(looking: _Look) -> Judged:
-    why = f"{looking.version} has no day before {looking.rows.today}: there is nothing to judge."
+def _nothing(looking: _Look, why: str) -> Judged:
     checks = ("volume", "nulls", "categories", "range", "duplicates", "members", "drift")
     return Judged(looking.version, run_id=looking.run_id,
                   verdicts=tuple(Verdict(check, "unknown", why) for check in checks))  # fmt: skip
@@ -118,8 +119,9 @@ def _outlived(looking: _Look, reference: Reference, days: Sequence[date], promot
         return True
     if len([day for day in days if day >= reference.quiet.start]) < _TWICE * max(1, reference.quiet.days):
         return False
-    mine = (pl.col("asset") == looking.watched.table) & pl.col("check").is_in(["drift", "volume"])
-    return not states(looking.lake).rows(mine)["state"].is_in(["drifted", "failed"]).any()
+    mine = (pl.col("asset") == looking.watched.table) & pl.col("check").is_in(["drift", "volume"]) & pl.col("state").is_in(BAD)
+    lost = {one.column for one in gone(looking.rows, reference)}  # they come back in no reference but a new one
+    return all(row["columns"] and {*row["columns"]} <= lost for row in states(looking.lake).rows(mine).iter_rows(named=True))
 
 
 def _first(looking: _Look, days: Sequence[date], before: Reference | None) -> Looked:
@@ -186,7 +188,7 @@ def _day(looking: _Look, reference: Reference, known: Days, day: date) -> Judged
     past = Days(past.rows.filter(pl.col("day").is_in(left_out)))
     found = [
         _volume(reference, past, known, day),
-        *_rates(reference, past, known, day),
+        *_rates(looking, reference, past, known, day),
         _duplicates(looking.watched, past, known, day),
         _members(looking.watched, reference, known, day),
         *drift(looking.rows, reference, known, day),
@@ -206,7 +208,9 @@ def _volume(reference: Reference, past: Days, known: Days, day: date) -> Verdict
     one = found[0]
     why = f"{alone.why} The last 3 days together are off by {one.effect:.0%}: {one.strength:.2f} x the limit of such days."
     extra = {**alone.extra, "strength": round(one.strength, 4), "smallest": one.smallest}
-    return replace(alone, state="failed" if one.drifted else alone.state, why=why, extra=extra)
+    if not one.drifted:
+        return replace(alone, why=why, extra=extra)
+    return replace(alone, state="failed", why=why, measured=one.strength, limit=1.0, n=one.rows, extra=extra)
 
 
 def _duplicates(watched: Watched, past: Days, known: Days, day: date) -> Verdict:
@@ -231,11 +235,15 @@ def _members(watched: Watched, reference: Reference, known: Days, day: date) -> 
     return member_rows(days, columns)
 
 
-def _rates(reference: Reference, past: Days, known: Days, day: date) -> list[Verdict]:
+def _rates(looking: _Look, reference: Reference, past: Days, known: Days, day: date) -> list[Verdict]:
     """Nulls, new categories and values out of range: those columns that fail, else the one that comes nearest to its limit."""
     made: dict[str, list[Verdict]] = {"nulls": [], "categories": [], "range": []}
+    lost = {one.column for one in gone(looking.rows, reference)}  # drift tells of them
     for name, like in reference.cells.columns.items():
-        history, now = past.of(name), known.of(name).filter(pl.col("day") == day)
+        if name in lost:
+            continue
+        same = pl.col("counts").list.len() == like.cells.size  # else the column was of another type that day
+        history, now = past.of(name).filter(same), known.of(name).filter(pl.col("day") == day, same)
         for check, expression in _counts_of(like):
             pairs = [tuple(pair) for pair in history.select(expression, "rows").iter_rows()]
             if check == "categories" and len(pairs) >= ENOUGH:
