@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from difflib import get_close_matches
 from pathlib import Path
@@ -15,11 +15,12 @@ from lightkeeper.cli.project import Project
 from lightkeeper.cli.promotion import who
 from lightkeeper.cli.show import Column, dim, grid, moment, print_json, print_text, records, text, width
 from lightkeeper.errors import Refused
-from lightkeeper.values import BAD
+from lightkeeper.values import BAD, WORST_FIRST
 
 if TYPE_CHECKING:
-    from polars import DataFrame
-    from rich.console import RenderableType
+    from polars import DataFrame, Expr
+    from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+    from rich.table import Table
 
     from lightkeeper.lake.table import Lake
 
@@ -104,7 +105,7 @@ def history(
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the verdicts that were reached, newest first."""
+    """Show what was found, newest day first: of each check and day the worst, and the sentence of what is bad."""
     import polars as pl
 
     from lightkeeper.lake.verdicts import states, verdicts
@@ -115,12 +116,28 @@ def history(
         raise Refused(f"Nothing was checked in {lake.root} yet. Look now: lightkeeper check run")
     wanted = _meant(lake, name, there)
     asked = pl.col("state").is_in(BAD) if bad else ~pl.col("check").is_in(_COSTS)
-    rows = verdicts(lake).rows(pl.col("asset").is_in(sorted(wanted)) & asked).reverse()
-    rows = rows.group_by("asset", "check", maintain_order=True).head(limit).sort("known_at", descending=True, maintain_order=True)
+    rows = _days(verdicts(lake).rows(pl.col("asset").is_in(sorted(wanted)) & asked), limit)
     if as_json:
         print_json({"lake": lake.root, "verdicts": records(rows)})
         return
-    print_text(_history(rows) if rows.height else "Nothing of the kind was found.")
+    held = states(lake).rows(pl.col("asset").is_in(sorted(wanted)) & pl.col("state").is_in(BAD))
+    print_text(*([_history(rows), *_still(held)] if rows.height else ["Nothing of the kind was found."]))
+
+
+def _days(rows: DataFrame, limit: int) -> DataFrame:
+    """The newest days of each check, of each day what was said last; the newest day first, its worst verdicts first."""
+    import polars as pl
+
+    each = ["asset", "check"]
+    order = pl.col("state").replace_strict(list(WORST_FIRST), range(len(WORST_FIRST)), return_dtype=pl.Int64)
+    return (
+        rows.with_columns(__day=_day())
+        .filter(pl.col("known_at") == pl.col("known_at").max().over(*each, "__day"))
+        .filter(pl.col("__day").rank("dense", descending=True).over(each) <= limit)
+        .with_columns(order.min().over(*each, "__day").alias("__worst"), order.alias("__order"))
+        .sort("__day", "__worst", "asset", "check", "__order", descending=[True, *[False] * 4], maintain_order=True)
+        .select(rows.columns)
+    )
 
 
 def _meant(lake: Lake, name: str | None, there: set[str]) -> set[str]:
@@ -157,8 +174,9 @@ def _told(held: DataFrame) -> Sequence[RenderableType]:
             Column("why", [text(row["why"]) for row in shown], rank=1, least=20),
         ])  # fmt: skip
         parts.append(table)
-    if costs := len({row["asset"] for row in young if row["check"] in _COSTS}):
-        parts.append(f"What a run of {costs} assets usually takes is still being learnt.")
+    if costs := sorted({row["asset"] for row in young if row["check"] in _COSTS}):
+        whose = costs[0] if len(costs) == 1 else f"{len(costs)} assets"
+        parts.append(f"What a run of {whose} usually takes is still being learnt.")
     passed = len(rows) - len(bad) - len(young)
     parts.append(f"{passed} passed, {len(bad)} failed or drifted, {len(young)} learning or unknown.")
     return [*parts, dim("Each column and its sentence: --explain. Before: lightkeeper check history")]
@@ -192,19 +210,61 @@ def _explained(rows: DataFrame) -> Sequence[RenderableType]:
     return parts or ["Nothing is checked."]
 
 
-def _history(rows: DataFrame) -> RenderableType:
-    def numbers(column: str) -> list[str]:
-        return ["" if one is None else f"{one:,.4g}" for one in rows[column]]
+class _Told:
+    """A table of one line a row, with sentences between the lines; wrapped where the terminal has a width."""
 
-    table, _ = grid([
-        Column("day", [str(one or "-") for one in rows["day"]]),
+    def __init__(self, table: Table, sentences: Sequence[str | None]) -> None:
+        self.table = table
+        self.sentences = sentences
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        from rich.segment import Segment
+        from rich.text import Text
+
+        lines = console.render_lines(self.table, options, pad=False)
+        for line, sentence in zip(lines, [None, *self.sentences], strict=True):
+            yield from line
+            yield Segment.line()
+            if sentence is not None:
+                yield Text(_sentence(sentence))
+
+
+def _history(rows: DataFrame) -> RenderableType:
+    """A line a check and day: its first verdict, which is its worst."""
+    rows = rows.with_columns(_day()).unique(["asset", "check", "day"], keep="first", maintain_order=True)
+    columns = [
+        Column("day", [str(one) for one in rows["day"]]),
         Column("asset", [text(one) for one in rows["asset"]]),
         Column("check", rows["check"].to_list()),
         Column("state", rows["state"].to_list()),
-        Column("column", [text(one or "") for one in rows["column"]], rank=3),
-        Column("measured", numbers("measured"), right=True, rank=1),
-        Column("limit", numbers("limit"), right=True, rank=2),
-        Column("kind", [one or "" for one in rows["kind"]], rank=4),
-        Column("known at (UTC)", [moment(one) for one in rows["known_at"]], rank=5),
-    ])  # fmt: skip
-    return table
+        Column("column", [_column(*one) for one in rows.select("column", "segment").rows()], least=22),
+        Column("measured", _numbers(rows["measured"]), right=True, rank=1),
+        Column("limit", _numbers(rows["limit"]), right=True, rank=2),
+        Column("known at (UTC)", [moment(one) for one in rows["known_at"]], rank=3),
+    ]
+    if rows["asset"].n_unique() == 1:
+        columns = [one for one in columns if one.head != "asset"]
+    table, _ = grid(columns)
+    kinds = [f" Looks like: {one}." if one else "" for one in rows["kind"]]
+    bad = rows["state"].is_in(BAD)
+    return _Told(table, [f"{why}{kind}" if is_bad else None for why, kind, is_bad in zip(rows["why"], kinds, bad, strict=True)])
+
+
+def _day() -> Expr:
+    """The day that a verdict is about; of what has no days, the day on which it was reached."""
+    import polars as pl
+
+    return pl.col("day").fill_null(pl.col("known_at").dt.date())
+
+
+def _column(name: str | None, segment: str | None) -> str:
+    return text(f"{name or ''}{f' ({segment})' if segment else ''}")
+
+
+def _numbers(values: Iterable[float | None]) -> list[str]:
+    return ["" if one is None else f"{one:,.4g}" for one in values]
+
+
+def _still(held: DataFrame) -> list[RenderableType]:
+    """What holds now of what is bad, and since when."""
+    return [f"Now: {row['asset']} {row['check']} {row['state']} since {row['since']}." for row in held.iter_rows(named=True)]

@@ -1,0 +1,84 @@
+"""`lightkeeper check history`: one line a check and day, what is bad with its sentence, in 80 columns."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from lightkeeper.cli import app
+from lightkeeper.home import Home, HomeRecord
+from lightkeeper.lake.table import Lake
+from lightkeeper.lake.verdicts import Judged, record
+from lightkeeper.values import TableVersion, Verdict
+
+Run = Callable[..., Result]
+
+DAY = date(2026, 3, 2)
+FEW = "37 rows on Monday 2026-03-02; usual are 108, and 13 to 873 are within the limits, by 24 Mondays with rows of 134 days."
+OFF = "price_gbp: off by 7.0% from what each stock_code usually has in the last 3 days (221 values against 135 days)."
+STILL = Verdict("drift", "passed", "as usual.", column="country")
+MOVED = Verdict("drift", "drifted", OFF, 0.07, 0.05, 221, "price_gbp", "level among stock_code", "instrument")
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """Three days of `sales`, the second of them looked at twice; on the third day a column moved and few rows came."""
+    home = Home(tmp_path / "home")
+    home.create(HomeRecord("sample", "small", 0, DAY, datetime(2026, 3, 6, tzinfo=UTC)))
+    enough = Verdict("volume", "passed", "as usual.", 110, 20)
+    kept = [
+        (0, 6, (STILL, Verdict("drift", "passed", "as usual.", column="units"), enough)),
+        (1, 6, (STILL, Verdict("drift", "passed", "as usual.", column="price_gbp"), Verdict("volume", "failed", "Nothing came."))),
+        (1, 9, (STILL, STILL, enough)),
+        (2, 6, (STILL, MOVED, Verdict("volume", "failed", FEW, 37, 13.45))),
+    ]
+    for after, hour, verdicts in kept:
+        at = datetime(2026, 3, 3, hour, tzinfo=UTC) + timedelta(after)
+        lake = Lake(home.lake, clock=lambda at=at: at)
+        record(lake, [Judged(TableVersion("sales", after), DAY + timedelta(after), run_id=f"run-{at}", verdicts=verdicts)])
+
+    def call(*words: str) -> Result:
+        return CliRunner().invoke(
+            app, ["check", "history", *words, "--home", str(home.root)], env={"COLUMNS": "80", "NO_COLOR": "1"}
+        )
+
+    return call
+
+
+def test_a_check_and_day_is_one_line_the_newest_day_first_and_the_worst_of_a_day_before_the_others(run: Run) -> None:
+    lines = run("sales").output.splitlines()
+    found = [tuple(line.split()[:3]) for line in lines if line.startswith("2026")]
+    assert found == [
+        ("2026-03-04", "volume", "failed"), ("2026-03-04", "drift", "drifted"),
+        ("2026-03-03", "drift", "passed"), ("2026-03-03", "volume", "passed"),
+        ("2026-03-02", "drift", "passed"), ("2026-03-02", "volume", "passed"),
+    ]  # fmt: skip
+    assert max(len(line) for line in lines) <= 80
+
+
+def test_the_line_names_the_column_and_the_part_of_it_that_are_worst(run: Run) -> None:
+    line = next(one for one in run("sales").output.splitlines() if "drifted" in one)
+    assert line.split() == ["2026-03-04", "drift", "drifted", "price_gbp", "(level", "among", "stock_code)", "0.07", "0.05"]
+
+
+def test_below_what_is_bad_stands_its_sentence_its_kind_and_at_the_end_since_when_it_holds(run: Run) -> None:
+    said = " ".join(run("sales", "--bad").output.split())
+    assert FEW in said
+    assert f"{OFF} Looks like: instrument." in said
+    assert said.endswith("Now: sales drift drifted since 2026-03-04. Now: sales volume failed since 2026-03-04.")
+    assert "Nothing came." in said  # it was so once, though a later look saw the rows
+    assert "as usual" not in said
+
+
+def test_a_limit_is_in_days_and_json_has_every_column_of_them(run: Run) -> None:
+    assert {line[:10] for line in run("sales", "--limit", "1").output.splitlines() if line.startswith("2026")} == {"2026-03-04"}
+    found = json.loads(run("sales", "--limit", "2", "--json").output)["verdicts"]
+    drift = [(one["day"], one["column"]) for one in found if one["check"] == "drift"]
+    assert drift == [("2026-03-04", "price_gbp"), ("2026-03-04", "country"), *[("2026-03-03", "country")] * 2]
+    assert {one["day"] for one in found} == {"2026-03-04", "2026-03-03"}
+    assert {"why", "kind", "measured", "limit", "n", "known_at", "run_id", "version"} <= set(found[0])
