@@ -40,6 +40,7 @@ class _Plot:
         change: the lines of these days -> other lines.
         arrival: when the first abnormal day's file should arrive, and the magnitude -> when it does; None for never.
         yearly: the real weeks in their order instead of calm ones at random.
+        played: weeks of history and days after it that tell the story: a model needs a year to learn from, weeks to be judged on.
     """
 
     name: str
@@ -54,6 +55,7 @@ class _Plot:
     change: Callable[[changes.Turn], pl.DataFrame] = changes.nothing
     arrival: Callable[[datetime, float], datetime | None] = lambda due, _: due
     yearly: bool = False
+    played: tuple[int, int] = (26, 14)
 
     def truth(self, turns: date, magnitude: float, real: RealWeeks) -> Truth:
         """The truth of one script."""
@@ -69,7 +71,7 @@ def scenarios(products: int = PRODUCTS) -> tuple[Scenario, ...]:
     """
     own = {"slow": slow_tables}
     return tuple(
-        Scenario(one.name, one.description, one.unit, one.default, partial(_script, one, products), own.get(one.name))
+        Scenario(one.name, one.description, one.unit, one.default, partial(_script, one, products), own.get(one.name), *one.played)
         for one in _PLOTS
     )
 
@@ -159,7 +161,7 @@ def _due(settings: Settings) -> dict[date, datetime]:
 _PLOTS = (
     _Plot("quiet", "Calm days in a random order: nothing happens.", "nothing happens"),
     _Plot(
-        "season", "The real yearly course, with its holidays and its Christmas trade.",
+        "season", "The real yearly course, with holidays and Christmas.",
         "trade follows its yearly course, strongly; nothing is wrong", yearly=True,
     ),
     _Plot(
@@ -171,6 +173,7 @@ _PLOTS = (
         "lockdown", "Trade falls for eight weeks and recovers over twelve.",
         "a share of {magnitude:g} of the invoices is lost for 8 weeks, then linearly fewer for 12",
         "concept", "sales", (), _SHARE, 0.6, lasts=changes.DOWN_DAYS + changes.RECOVERY_DAYS, change=changes.lockdown,
+        played=(65, 80),
     ),
     _Plot(
         "calibration", "Every price is off by one factor.", "every price is too high by a share of {magnitude:g}",
@@ -195,7 +198,7 @@ _PLOTS = (
         "duplicates", "sales", (), _SHARE, 0.3, lasts=5, change=changes.duplicates,
     ),
     _Plot(
-        "slow", "The files of quiet; a step that reads them takes ever longer.",
+        "slow", "Files of quiet; a step that reads them is ever slower.",
         "the step that makes basket_pairs takes ever longer", "slow", "basket_pairs",
     ),
     _Plot(
@@ -206,11 +209,13 @@ _PLOTS = (
     _Plot(
         "new-normal", "Every order is larger, for ever.", "every line has {magnitude:g} times its pieces, for ever",
         "concept", "sales", ("quantity",), "times", 1.6, change=changes.new_normal,
+        played=(65, 63),
     ),
     _Plot(
         "hopeless", "Pieces become noise, for ever: nothing can be learnt.",
         "a line has another line's pieces of its day, times noise of sigma {magnitude:g}",
         "concept", "sales", ("quantity",), "sigma of the logarithm", 1.5, change=changes.hopeless,
+        played=(65, 100),
     ),
 )  # fmt: skip
 

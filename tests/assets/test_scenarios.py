@@ -12,6 +12,7 @@ from polars.testing import assert_frame_equal
 
 from assets.contracts import Holiday, Sale
 from assets.daily_demand import lines as product_lines
+from assets.demand import demand
 from assets.scenario_weeks import LINE, PRODUCTS, real_weeks
 from assets.scenarios import SCENARIOS, scenarios
 from lightkeeper.errors import Refused
@@ -334,3 +335,10 @@ def test_a_lockdown_of_everything_leaves_files_of_a_header_alone() -> None:
     script = made("lockdown", magnitude=1)
     assert landed(script, TURNS).accepted.height == 0
     assert {text.decode() for day, text in files(script).items() if day >= TURNS} == {",".join(LINE) + "\n"}
+
+
+@pytest.mark.parametrize("name", ["lockdown", "new-normal", "hopeless"])
+def test_a_story_of_retraining_has_a_year_to_learn_from_and_time_for_an_attempt(name: str) -> None:
+    scenario = BY_NAME[name]
+    assert scenario.history_weeks * 7 >= 364 + demand.horizon + 7
+    assert scenario.after_days >= demand.horizon + 7 + 28

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lightkeeper.cli.missed import missed, missed_json
 from lightkeeper.cli.options import HomeOption, JsonOption
 from lightkeeper.cli.project import Project
 from lightkeeper.cli.show import Column, grid, print_json, print_text, records, text
@@ -19,15 +20,14 @@ from lightkeeper.values import version_name
 
 if TYPE_CHECKING:
     import dagster as dg
-    from polars import DataFrame
     from rich.console import RenderableType
 
     from lightkeeper.orchestrate.replay import Moment
     from lightkeeper.orchestrate.scenario import Scenario, Script, Settings, Truth
 
-__all__ = ["code_of", "definitions_of", "play", "register"]
+__all__ = ["code_of", "definitions_of", "length", "play", "register"]
 
-_BAR = 20  # characters of the longest bar
+_BUILD, _QUIET_DAY, _DAY, _DAEMON_DAY = 20.0, 0.05, 2.0, 15.0  # seconds, about: of any history, of a day of it, of a day after it
 
 
 def register(app: typer.Typer) -> None:
@@ -42,8 +42,10 @@ def play(  # noqa: PLR0913 - a command's options
     *,
     seed: Annotated[int, typer.Option("--seed", min=0, help="The same seed makes the same days.")] = 1,
     magnitude: Annotated[float | None, typer.Option("--magnitude", help="How strong, in the scenario's own unit.")] = None,
-    weeks: Annotated[int, typer.Option("--weeks", min=1, help="Quiet weeks before anything happens.")] = 26,
-    days: Annotated[int, typer.Option("--days", min=1, help="Calendar days to play after them.")] = 14,
+    weeks: Annotated[
+        int | None, typer.Option("--weeks", min=1, help="Quiet weeks before anything happens; the scenario's own.")
+    ] = None,
+    days: Annotated[int | None, typer.Option("--days", min=1, help="Calendar days to play after them; the scenario's own.")] = None,
     daemon: Annotated[
         bool, typer.Option("--daemon", help="Through Dagster's own daemon and queue: some 15 seconds a day instead of two.")
     ] = False,
@@ -61,10 +63,13 @@ def play(  # noqa: PLR0913 - a command's options
         print_text(_listed(project.scenarios.values()))
         return
     scenario = _named(project, name)
-    script = scenario.script(Settings(seed=seed, magnitude=magnitude, history_weeks=weeks, after_days=days))
+    played = weeks or scenario.history_weeks, days or scenario.after_days
+    script = scenario.script(Settings(seed, magnitude, *played))
     place = Home(home.expanduser().resolve()) if home else Home(project.folder / f".lightkeeper-{name}-{seed}")
     if place.exists:
         raise Refused(f"{place.root} is a home already. Remove it, or choose another: --home DIR.")
+    if not as_json:
+        print_text(f"{scenario.name}: {scenario.description}", length(script, daemon=daemon))
     moments = []
     for moment in (_followed if daemon else _played)(project, scenario, script, place, quiet=as_json):
         moments.append(moment)
@@ -72,9 +77,9 @@ def play(  # noqa: PLR0913 - a command's options
             print_text(*_told(moment))
     if as_json:
         print_json({"scenario": name, "seed": seed, "home": str(place.root), "truth": _truth(script.truth),
-                    "moments": [_json(one) for one in moments], "missed": _missed_json(place, script)})  # fmt: skip
+                    "moments": [_json(one) for one in moments], "missed": missed_json(place, script)})  # fmt: skip
     else:
-        print_text(*_closed(script, moments, place), *_missed(place, script))
+        print_text(*_closed(script, moments, place), *missed(place, script))
 
 
 def _named(project: Project, name: str) -> Scenario:
@@ -82,7 +87,8 @@ def _named(project: Project, name: str) -> Scenario:
     if name in there:
         return there[name]
     near = get_close_matches(name, list(there), 1)
-    raise Refused(f"There is no scenario {name!r}. {f'Did you mean {near[0]}?' if near else ', '.join(there)}")
+    mend = f"Did you mean {near[0]}?" if near else f"There are {', '.join(there)}."
+    raise Refused(f"There is no scenario {name!r}. {mend}")
 
 
 def _played(project: Project, scenario: Scenario, script: Script, place: Home, *, quiet: bool) -> Iterator[Moment]:
@@ -145,8 +151,7 @@ def _built(project: Project, scenario: Scenario, script: Script, place: Home, *,
     instance = ready(place)
     defs = _with_own(load(project.folder, project.module), scenario, script)
     if not quiet:
-        history = [one for one in script.days if one.day < script.turns]
-        print_text(f"{scenario.name}: {scenario.description}", f"Building {len(history)} quiet days in {place.root} ...")
+        print_text(f"Building {_quiet(script)} quiet days in {place.root} ...")
     settle(defs, instance, script)
     return instance, defs
 
@@ -170,9 +175,25 @@ def _listed(scenarios: Any) -> Any:
         Column("scenario", [one.name for one in rows]),
         Column("default", [f"{one.default:g}" for one in rows], right=True, rank=1),
         Column("unit", [text(one.unit) for one in rows], rank=2),
-        Column("what happens", [text(one.description) for one in rows], least=55),
+        Column("weeks", [str(one.history_weeks) for one in rows], right=True, rank=3),
+        Column("days", [str(one.after_days) for one in rows], right=True, rank=3),
+        Column("what happens", [text(one.description) for one in rows]),
     ])  # fmt: skip
     return table
+
+
+def _quiet(script: Script) -> int:
+    """Calendar days of the history."""
+    return sum(one.day < script.turns for one in script.days)
+
+
+def length(script: Script, *, daemon: bool) -> str:
+    """How long the days are played, and about how long that takes."""
+    quiet = _quiet(script)
+    after = len(script.days) - quiet
+    minutes = round((_BUILD + quiet * _QUIET_DAY + after * (_DAEMON_DAY if daemon else _DAY)) / 60)
+    about = "a minute" if minutes <= 1 else f"{minutes} minutes"
+    return f"{quiet // 7} quiet weeks, then {after} {'day' if after == 1 else 'days'}: about {about} on two processors."
 
 
 def _told(moment: Moment) -> Sequence[RenderableType]:
@@ -222,56 +243,6 @@ def _closed(script: Script, moments: Sequence[Moment], place: Home) -> Sequence[
     kinds = sorted({row for one in moments for row in one.noticed["kind"].drop_nulls()})
     told = f" It was called {', '.join(kinds)}." if kinds else ""
     return ["", f"What happened: {truth.what}", f"{seen}{told}", f"Look: lightkeeper check history --home {place.root}"]
-
-
-def _weeks(home: Home, script: Script) -> Iterator[tuple[str, DataFrame]]:
-    """Of each model what its forecasts missed by each week, and what they had missed by, had the first version been left alone."""
-    import polars as pl
-
-    from lightkeeper.lake.table import Lake
-    from lightkeeper.models.decisions import champion
-    from lightkeeper.models.hindsight import missed
-    from lightkeeper.models.registry import read_version
-    from lightkeeper.orchestrate.learners import LEARNERS
-
-    lake = Lake(home.lake, clock=home.now)
-    for name, known in sorted(LEARNERS.items()):
-        model, number = known.learner.model, champion(lake, name, script.turns).version
-        if not lake.exists(model.outcome_table):
-            continue
-        first = read_version(name, lake.read(model.model_table), number) if number else None
-        days = missed(model, lake.read(model.table), lake.read(model.outcome_table), first, script.turns)
-        week = pl.col("day").dt.truncate("1w").alias("week")
-        yield name, days.group_by(week).agg(pl.col("actual", "served", "never").sum()).sort("week")
-
-
-def _missed(home: Home, script: Script) -> Iterator[RenderableType]:
-    """A table a model, and its picture as a file beside the lake."""
-    from lightkeeper.measure.picture import two_lines
-
-    for name, weeks in _weeks(home, script):
-        if weeks.is_empty() or not float(weeks["never"].sum()):
-            continue
-        served, never = weeks["served"].to_list(), weeks["never"].to_list()
-        top = max(*served, *never)
-        table, _ = grid([
-            Column("week of", [f"{one:%d %b}" for one in weeks["week"]]),
-            Column("actual", [f"{one:,.0f}" for one in weeks["actual"]], right=True),
-            Column("missed by", [f"{one:,.0f}" for one in served], right=True),
-            Column("left alone", [f"{one:,.0f}" for one in never], right=True),
-            Column("", ["█" * round(_BAR * one / top) for one in served]),
-        ])  # fmt: skip
-        place = home.root / f"missed-{name}.svg"
-        place.write_text(two_lines(never, served, ("left alone", "with Lightkeeper")))
-        ratio = float(sum(served)) / float(sum(never))
-        yield ""
-        yield f"What forecasts of {name} missed by, one day ahead:"
-        yield table
-        yield f"In all {ratio:.2f} x what they had missed by, had the first version been left alone. As a picture: {place}"
-
-
-def _missed_json(home: Home, script: Script) -> dict[str, Any]:
-    return {name: records(weeks) for name, weeks in _weeks(home, script)}
 
 
 def _truth(truth: Truth) -> dict[str, Any]:

@@ -82,6 +82,7 @@ class Scenario:
         default: its magnitude.
         script: makes the days; the same settings make the same bytes.
         tables: assets that only this scenario has, made for its script.
+        history_weeks, after_days: how long it must be played to tell its story.
     """
 
     name: str
@@ -90,3 +91,5 @@ class Scenario:
     default: float
     script: Callable[[Settings], Script]
     tables: Callable[[Script], Sequence[dg.AssetsDefinition]] | None = None
+    history_weeks: int = 26
+    after_days: int = 14

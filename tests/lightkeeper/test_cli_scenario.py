@@ -1,0 +1,84 @@
+"""`lightkeeper scenario`: each has its own length, which options overrule; it says how long that takes; the list fits."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from lightkeeper.cli import app
+from lightkeeper.cli.scenario import length
+from lightkeeper.orchestrate.scenario import ScenarioDay, Script, Settings, Truth
+
+OWN = '''\
+"""A scenario that says what it would be played with."""
+
+from lightkeeper.errors import Refused
+from lightkeeper.orchestrate.scenario import Scenario
+
+
+def told(settings):
+    raise Refused(f"played {settings.history_weeks} weeks and {settings.after_days} days")
+
+
+SCENARIOS = [
+    Scenario("story", "A story.", "none", 0, told, history_weeks=65, after_days=80),
+    Scenario("short", "A short one.", "none", 0, told),
+]
+'''
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "pyproject.toml").write_text('[tool.lightkeeper]\nscenarios = "stories_of_own:SCENARIOS"\n')
+    (tmp_path / "stories_of_own.py").write_text(OWN)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def said(*words: str) -> Result:
+    return CliRunner().invoke(app, ["scenario", *words], env={"COLUMNS": "80", "NO_COLOR": "1"})
+
+
+@pytest.mark.parametrize(
+    ("words", "played"),
+    [
+        (("story",), "played 65 weeks and 80 days"),
+        (("story", "--weeks", "30"), "played 30 weeks and 80 days"),
+        (("story", "--days", "3"), "played 65 weeks and 3 days"),
+        (("short",), "played 26 weeks and 14 days"),
+    ],
+)
+def test_a_scenario_is_played_as_long_as_its_story_needs_unless_options_say_otherwise(
+    project: Path, words: tuple[str, ...], played: str
+) -> None:
+    assert project.exists()
+    assert str(said(*words).exception) == played
+
+
+def test_an_unknown_one_is_refused_with_those_that_there_are(project: Path) -> None:
+    assert project.exists()
+    assert str(said("nosuch").exception) == "There is no scenario 'nosuch'. There are story, short."
+
+
+def test_before_it_begins_it_says_how_many_days_it_plays_and_about_how_long_that_takes() -> None:
+    settings = Settings(history_weeks=65, after_days=80)
+    turns = settings.first + timedelta(weeks=65)
+    days = [settings.first + timedelta(n) for n in range(65 * 7 + 80)]
+    truth = Truth(None, None, None, None, (), "nothing happens")
+    script = Script(tuple(ScenarioDay(day, {}, datetime.combine(day, datetime.min.time())) for day in days), turns, truth, settings)
+    assert length(script, daemon=False).startswith("65 quiet weeks, then 80 days: about ")
+    minutes = [int(length(script, daemon=one).split()[7]) for one in (False, True)]
+    assert 2 <= minutes[0] < 10 < minutes[1]  # Dagster's daemon takes several times as long
+
+
+def test_the_list_has_every_description_whole_in_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(Path(__file__).resolve().parents[2])
+    from assets.scenarios import SCENARIOS
+
+    lines = said().output.splitlines()
+    assert max(len(line) for line in lines) <= 80
+    assert [line for line in lines if line.endswith("…")] == []
+    assert all(one.description in "\n".join(lines) for one in SCENARIOS)
