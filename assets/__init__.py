@@ -1,4 +1,4 @@
-"""The register: what exists in this code location. A new table or model is one file and one line here."""
+"""The register: what exists in this code location. A new table or model is one file, its import and its name here."""
 
 from assets.daily_demand import daily_demand
 from assets.demand import demand
