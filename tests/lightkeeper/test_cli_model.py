@@ -19,7 +19,7 @@ from lightkeeper.cli import app
 from lightkeeper.errors import ModelAltered, Refused
 from lightkeeper.home import Home, HomeRecord
 from lightkeeper.lake.table import Lake
-from lightkeeper.models.decisions import decided, decisions, standing
+from lightkeeper.models.decisions import decided, decisions, promoted, standing
 from lightkeeper.models.forecasting import forecast, server
 from lightkeeper.models.judging import judge, judgement_rows
 from lightkeeper.models.promotion import Bench, follow, unfollowed
@@ -74,10 +74,23 @@ def test_list_and_champion_say_who_serves_since_when_and_why(run: Run) -> None:
     assert "lamps:v1 replaces lamps:naive" in served["why"]
 
 
-def test_which_version_served_on_a_day_is_one_question(run: Run) -> None:
-    day = NOW.date()
-    assert answer(run("champion", "lamps", "--as-of", str(day - timedelta(1)), "--json"))["serves"] == "lamps:naive"
-    assert answer(run("champion", "lamps", "--as-of", str(day), "--json"))["serves"] == "lamps:v2"
+def test_which_version_served_on_a_day_is_one_question(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    home.create(HomeRecord("sample", "small", 700, CUT, NOW))
+    decided(Lake(home.lake, clock=lambda: NOW), Decision("lamps", "trained", 1, "run 1", "as a challenger"))
+    promoted(Lake(home.lake, clock=lambda: NOW + timedelta(2)), Decision("lamps", "promoted", 1, "run 1", "it is better"))
+    words = ["model", "champion", "lamps", "--home", str(home.root), "--json", "--as-of"]
+    days = [str((NOW + timedelta(days)).date()) for days in (0, 1, 2)]
+    served = [answer(CliRunner().invoke(app, [*words, day])) for day in days]
+    assert [one["serves"] for one in served] == ["lamps:naive", "lamps:naive", "lamps:v1"]
+
+
+def test_before_anything_is_known_of_a_model_nobody_served(run: Run) -> None:
+    before = NOW.date() - timedelta(1)
+    assert str(run("champion", "lamps", "--as-of", str(before)).exception) == (
+        f"Nobody served lamps on {before}: the first that is known of it is a decision of {NOW:%Y-%m-%d %H:%M} UTC."
+    )
+    assert answer(run("champion", "lamps", "--as-of", str(NOW.date()), "--json"))["serves"] == "lamps:v2"
 
 
 def test_show_tells_what_made_a_version_and_how_it_was_judged(run: Run) -> None:
@@ -98,6 +111,13 @@ def test_every_decision_is_listed_newest_first(run: Run) -> None:
     said = run("decisions", "lamps").output
     places = [said.index(part) for part in ("promoted lamps:v2", "trained lamps:v2", "judged lamps:v1")]
     assert places == sorted(places)
+
+
+def test_who_decided_stands_below_the_decision_where_a_line_ends(run: Run, home: Home) -> None:
+    decided(Lake(home.lake, clock=home.now), Decision("lamps", "judged", 3, "a run with a long name", "no better", 2, "tie"))
+    lines = run("decisions", "lamps").output.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert [line for line in lines[:-1] if line and not line.startswith((str(NOW.year), " " * 18))] == []
 
 
 def test_a_rollback_says_who_serves_now_and_writes_the_table_of_champions(run: Run, home: Home) -> None:

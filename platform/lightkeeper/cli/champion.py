@@ -11,10 +11,13 @@ import typer
 from lightkeeper.cli.model_names import ModelArgument, known_model
 from lightkeeper.cli.options import AsOfOption, HomeOption, JsonOption, open_lake
 from lightkeeper.cli.show import count, dim, facts, moment, print_json, print_text, text, timestamp
+from lightkeeper.errors import Refused
 from lightkeeper.values import version_name
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+    from rich.table import Table
+    from rich.text import Text
 
     from lightkeeper.lake.table import Lake
 
@@ -41,11 +44,25 @@ def champion(
 
 
 def _served(lake: Lake, model: str, as_of: date | None) -> Mapping[str, Any]:
-    """The row of `champions` that held at the end of a day."""
+    """The row of `champions` that held at the end of a day. Raises Refused for a day before anything is known of the model."""
     from lightkeeper.models.champions import rows
 
     at = datetime.max.replace(tzinfo=UTC) if as_of is None else datetime.combine(as_of, time.max, UTC)
+    known = _known(lake, model)
+    if known and at < (begun := min(known.values())):
+        what = next(what for what, since in known.items() if since == begun)
+        raise Refused(f"Nobody served {model} on {as_of}: the first that is known of it is a {what} of {moment(begun)} UTC.")
     return [row for row in rows(lake, model).iter_rows(named=True) if row["since"] is None or row["since"] <= at][-1]
+
+
+def _known(lake: Lake, model: str) -> dict[str, datetime]:
+    """Since when anything is known of a model: its first decision, its first forecast; whatever there is."""
+    from lightkeeper.models.decisions import decisions as ledger
+
+    since: dict[str, Any] = {"decision": ledger(lake, model)["decided_at"].min()}
+    if lake.exists(f"{model}_forecast"):
+        since["forecast"] = lake.commit(f"{model}_forecast@0").known_at
+    return {what: at for what, at in since.items() if at is not None}
 
 
 def _facts(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -103,6 +120,17 @@ def _detail(row: Mapping[str, Any], against: str) -> str:
     return "" if row["action"] in ("held", "failed", "half_opened") else against
 
 
+def _entry(at: str, head: Text) -> Table:
+    """When, and what; what does not fit into the line goes on below itself."""
+    from rich.table import Table
+
+    line = Table.grid(padding=(0, 2, 0, 0))
+    line.add_column(style="dim", no_wrap=True)
+    line.add_column()
+    line.add_row(at, head)
+    return line
+
+
 def _decided(model: str, shown: Sequence[Mapping[str, Any]], there: int) -> list[RenderableType]:
     """Each decision is a line, and its reason below it, whole."""
     from rich.padding import Padding
@@ -113,8 +141,8 @@ def _decided(model: str, shown: Sequence[Mapping[str, Any]], there: int) -> list
         against = "" if row["against"] is None else f" against {version_name(model, row['against'])}"
         what = f"{_words(row['action'])} {version_name(model, row['version'])}{_detail(row, against)}"
         code = f", {text(row['code'])}" if row["code"] else ""
-        head = Text.assemble((f"{moment(row['decided_at'])}  ", "dim"), (what, "bold"), f"{code}, by {text(row['by'])}")
-        parts += [head, Padding(Text(text(row["why"])), (0, 0, 0, 18))]
+        head = Text.assemble((what, "bold"), f"{code}, by {text(row['by'])}")
+        parts += [_entry(moment(row["decided_at"]), head), Padding(Text(text(row["why"])), (0, 0, 0, 18))]
     if len(shown) < there:
         older = f"{count(there - len(shown))} older: lightkeeper model decisions {model} --limit 0"
         parts += ["", dim(older)]
