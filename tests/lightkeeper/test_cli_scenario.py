@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+import polars as pl
 import pytest
 from typer.testing import CliRunner, Result
 
 from lightkeeper.cli import app
-from lightkeeper.cli.scenario import length
+from lightkeeper.cli.scenario import length, told
+from lightkeeper.orchestrate.replay import Moment
 from lightkeeper.orchestrate.scenario import ScenarioDay, Script, Settings, Truth
 
 OWN = '''\
@@ -72,6 +74,19 @@ def test_before_it_begins_it_says_how_many_days_it_plays_and_about_how_long_that
     assert length(script, daemon=False).startswith("65 quiet weeks, then 80 days: about ")
     minutes = [int(length(script, daemon=one).split()[7]) for one in (False, True)]
     assert 2 <= minutes[0] < 10 < minutes[1]  # Dagster's daemon takes several times as long
+
+
+def test_a_check_that_notices_many_columns_is_one_line_of_a_day() -> None:
+    rows = [
+        {"asset": "sales", "check": "volume", "column": None},
+        *({"asset": "demand_features", "check": "drift", "column": name} for name in ("units_mean_7d", "units_mean_28d", "units")),
+    ]
+    noticed = pl.DataFrame([{"segment": None, "state": "failed", "kind": None, "measured": 1.0, **row} for row in rows])
+    said = told(Moment(datetime(2026, 3, 3, 2, tzinfo=UTC), date(2026, 3, 2), noticed))
+    assert said[1:] == [
+        "    failed  sales volume",
+        "    failed  demand_features drift of units_mean_7d and 2 more columns",
+    ]
 
 
 def test_the_list_has_every_description_whole_in_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,12 +7,17 @@ import os
 import pty
 import subprocess
 import sys
+from io import StringIO
 from pathlib import Path
 
 import polars as pl
 import pytest
+from rich.console import Console
 
 import lightkeeper
+from lightkeeper.cli.building import Step
+from lightkeeper.cli.running import aligned, progress
+from lightkeeper.cli.show import counted
 from lightkeeper.home import Home
 from lightkeeper.lake.table import Lake
 
@@ -105,6 +110,27 @@ def test_colours_are_for_terminals_alone_and_no_color_turns_them_off(home: str) 
         assert "\x1b" not in in_a_terminal(*words, LIGHTKEEPER_HOME=home, NO_COLOR="1")
         result = lightkeeper_(*words, LIGHTKEEPER_HOME=home)
         assert "\x1b" not in result.stdout + result.stderr
+
+
+def test_a_bar_says_how_far_it_is_once_it_knows_and_nothing_before() -> None:
+    seen = StringIO()
+    with progress(Console(file=seen, force_terminal=True, width=80)) as tell:
+        tell(Step("landing 3 days", 0, 3))
+        assert "landing 3 days" in seen.getvalue()
+        assert not any(part in seen.getvalue() for part in ("0/", "/?", "0 of"))
+        tell(Step("Mon 02 Mar", 1, 3))
+        assert "1 of 3" in seen.getvalue()
+
+
+def test_versions_of_assets_stand_below_each_other_however_long_a_name_is() -> None:
+    assert aligned({"sales": "sales@7", "returns_explanation": "returns_explanation@1"}) == [
+        "returns_explanation  returns_explanation@1",
+        "sales                sales@7",
+    ]
+
+
+def test_one_of_a_thing_has_no_plural() -> None:
+    assert [counted(1), counted(2), counted(1, "day"), counted(1_000, "day")] == ["1 row", "2 rows", "1 day", "1,000 days"]
 
 
 def test_the_home_option_goes_before_the_environment(home: str, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lightkeeper.cli.options import HomeOption, JsonOption, open_lake, wanted_version
-from lightkeeper.cli.show import Column, cell, count, grid, preview, print_json, print_text, records, text, type_name
+from lightkeeper.cli.show import Column, cell, count, counted, grid, preview, print_json, print_text, records, text, type_name
 from lightkeeper.errors import Refused
 from lightkeeper.values import TableVersion
 
@@ -88,7 +88,7 @@ def _difference(was: TableVersion, now: TableVersion, found: Difference, rows: i
     from rich.text import Text
 
     if not found:
-        return [f"{was} and {now} hold the same: {count(found.same)} rows."]
+        return [f"{was} and {now} hold the same: {counted(found.same)}."]
     head = Text.assemble((f"{was} -> {now}", "bold"), f"  rows compared {_by(found)}")
     parts: list[RenderableType] = [head, *_schema_lines(found.schema), _counts(found)]
     for name, frame in (("added", found.added), ("removed", found.removed)):

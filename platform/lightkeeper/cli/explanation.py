@@ -16,7 +16,7 @@ import typer
 from lightkeeper.cli.matching import matching
 from lightkeeper.cli.model_names import ModelArgument, known_model, versions_of
 from lightkeeper.cli.options import AsOfOption, HomeOption, JsonOption, open_lake, parse_day
-from lightkeeper.cli.show import Column, dim, facts, grid, print_json, print_text, records, text
+from lightkeeper.cli.show import Column, counted, dim, facts, grid, print_json, print_text, records, text
 from lightkeeper.errors import Refused
 from lightkeeper.values import TableVersion
 
@@ -197,7 +197,7 @@ def _shown(found: _Explained) -> list[RenderableType]:
 def _facts(found: _Explained) -> Iterator[tuple[str, str]]:
     given, model = found.given, found.model
     yield "forecast of", ", ".join(f"{text(name)} {text(given[name])}" for name in model.keys) + f" on {given[model.time]}"
-    ahead = f" as of {given['origin']}, {given['days_ahead']} days ahead" if model.horizon else ""
+    ahead = f" as of {given['origin']}, {counted(given['days_ahead'], 'day')} ahead" if model.horizon else ""
     stood_in = "" if given["made_by"] == "champion" else f" (stood in for the champion: {text(given['made_by'])})"
     yield "made by", f"{text(given['model_version'])}{stood_in}{ahead}, from {text(given['table_version'])}"
     if given["level_factor"] != 1:

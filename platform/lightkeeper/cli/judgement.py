@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from lightkeeper.cli.show import Column, count, grid, records, text
+from lightkeeper.cli.show import Column, count, counted, grid, records, text
 from lightkeeper.values import version_name
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def _who(first: Mapping[str, Any]) -> str:
 
 def _on(table: pl.DataFrame) -> str:
     first = table.row(0, named=True)
-    return f"{count(first['n'])} rows of {count(first['days'])} days"
+    return f"{counted(first['n'])} of {counted(first['days'], 'day')}"
 
 
 def metrics_table(rows: pl.DataFrame, *, slices: bool = False) -> RenderableType:

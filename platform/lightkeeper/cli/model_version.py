@@ -11,7 +11,7 @@ import typer
 from lightkeeper.cli.judgement import judgement_json, last_judgement, shown_judgement
 from lightkeeper.cli.model_names import ModelVersionArgument, model_and_number, versions_of
 from lightkeeper.cli.options import AsOfOption, HomeOption, JsonOption, open_lake
-from lightkeeper.cli.show import count, dim, facts, moment, print_json, print_text, text, timestamp
+from lightkeeper.cli.show import count, counted, dim, facts, moment, print_json, print_text, text, timestamp
 from lightkeeper.errors import ModelAltered
 from lightkeeper.values import version_name
 
@@ -130,4 +130,4 @@ def _role(row: Mapping[str, Any]) -> str:
 
 
 def _ahead(horizon: int | None) -> str:
-    return f"up to {horizon} days ahead" if horizon else "of rows that have none yet"
+    return f"up to {counted(horizon, 'day')} ahead" if horizon else "of rows that have none yet"

@@ -7,7 +7,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +18,7 @@ import typer
 from lightkeeper.cli.building import Built, Step, Tell, build, create, land_next, report
 from lightkeeper.cli.options import HomeOption, JsonOption
 from lightkeeper.cli.project import Project
+from lightkeeper.cli.show import counted
 from lightkeeper.errors import BadDeclaration, LightkeeperError
 from lightkeeper.home import Home
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from lightkeeper.cli.serving import Servers
 
-__all__ = ["register"]
+__all__ = ["aligned", "progress", "register"]
 
 SampleOption = Annotated[
     str | None,
@@ -62,10 +63,10 @@ def up(
     create(project, place, _sample(project, sample), datetime.now(UTC).date())
     ready(place)
     with serving(project, place, port) as servers:
-        console.print(f"Dagster's UI   [bold]{servers.address}[/bold]   [dim](answers in a few seconds)[/dim]")
+        console.print(f"Dagster's UI   [bold]{servers.address}/asset-groups[/bold]   [dim](the lineage, in a few seconds)[/dim]")
         console.print(f"[dim]Logs in {escape(_short(servers.logs))}. Ctrl-C ends everything.[/dim]\n")
         try:
-            with _progress(console) as tell:
+            with progress(console) as tell:
                 built = build(project, place, tell)
             _say_built(console, place, built)
         except LightkeeperError as error:  # the UI shows the run, and the sensor lands what comes
@@ -81,7 +82,7 @@ def build_command(home: HomeOption = None, sample: SampleOption = None, as_json:
     project = Project.find(Path.cwd())
     place, console = project.home(home), _console(quiet=as_json)
     create(project, place, _sample(project, sample), datetime.now(UTC).date())
-    with _progress(console) as tell:
+    with progress(console) as tell:
         built = build(project, place, tell)
     if as_json:
         sys.stdout.write(json.dumps(report(place, built), indent=2) + "\n")
@@ -100,7 +101,7 @@ def land_next_command(
     """Land the sample's next held-back days, real ones, and move the clock of the home."""
     project = Project.find(Path.cwd())
     place, console = project.home(home), _console(quiet=as_json)
-    with _progress(console) as tell:
+    with progress(console) as tell:
         built, landed = land_next(project, place, days, tell, only_files=only_files)
     if as_json:
         said = {**report(place, built), "landed": [day.isoformat() for day in landed]}
@@ -110,8 +111,14 @@ def land_next_command(
     console.print(f"{verb} {', '.join(f'{day:%a %d %b %Y}' for day in landed)}. It is now {place.now():%a %d %b %Y}.")
     if only_files:
         console.print("The sensor [bold]arrivals[/bold] lands them within half a minute when Dagster is up.")
-    for asset, version in sorted(built.versions.items()):
-        console.print(f"  {asset:<18} {version}", highlight=False)
+    for line in aligned(built.versions):
+        console.print(f"  {line}", highlight=False)
+
+
+def aligned(versions: Mapping[str, str]) -> list[str]:
+    """A line an asset, the versions below each other."""
+    wide = max(map(len, versions), default=0)
+    return [f"{asset:<{wide}}  {version}" for asset, version in sorted(versions.items())]
 
 
 def _console(*, quiet: bool = False) -> Console:
@@ -121,18 +128,18 @@ def _console(*, quiet: bool = False) -> Console:
 
 
 @contextmanager
-def _progress(console: Console) -> Iterator[Tell]:
+def progress(console: Console) -> Iterator[Tell]:
     """Progress bars on a terminal; a line for each phase elsewhere."""
     if not console.is_terminal:
         yield _lines(console)
         return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
         BarColumn(20),
-        MofNCompleteColumn(),
+        TextColumn("{task.fields[far]}"),
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=console, transient=True) as bars:
@@ -159,7 +166,7 @@ def _say_built(console: Console, home: Home, built: Built) -> None:
 
     if built.runs:
         seconds = ", ".join(f"{phase} {spent:.1f} s" for phase, spent in built.seconds.items())
-        console.print(f"Built {built.days} days in {built.runs} runs ({seconds}).", highlight=False)
+        console.print(f"Built {counted(built.days, 'day')} in {counted(built.runs, 'run')} ({seconds}).", highlight=False)
     else:
         console.print("Everything was built already.")
     table = Table(box=None, pad_edge=False, header_style="dim")

@@ -13,7 +13,7 @@ import typer
 from lightkeeper.cli.missed import missed, missed_json
 from lightkeeper.cli.options import HomeOption, JsonOption
 from lightkeeper.cli.project import Project
-from lightkeeper.cli.show import Column, grid, print_json, print_text, records, text
+from lightkeeper.cli.show import Column, counted, grid, print_json, print_text, records, text
 from lightkeeper.errors import Refused
 from lightkeeper.home import Home
 from lightkeeper.values import version_name
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from lightkeeper.orchestrate.replay import Moment
     from lightkeeper.orchestrate.scenario import Scenario, Script, Settings, Truth
 
-__all__ = ["code_of", "definitions_of", "length", "play", "register"]
+__all__ = ["code_of", "definitions_of", "length", "play", "register", "told"]
 
 _BUILD, _QUIET_DAY, _DAY, _DAEMON_DAY = 20.0, 0.05, 2.0, 15.0  # seconds, about: of any history, of a day of it, of a day after it
 
@@ -74,7 +74,7 @@ def play(  # noqa: PLR0913 - a command's options
     for moment in (_followed if daemon else _played)(project, scenario, script, place, quiet=as_json):
         moments.append(moment)
         if not as_json:
-            print_text(*_told(moment))
+            print_text(*told(moment))
     if as_json:
         print_json({"scenario": name, "seed": seed, "home": str(place.root), "truth": _truth(script.truth),
                     "moments": [_json(one) for one in moments], "missed": missed_json(place, script)})  # fmt: skip
@@ -193,15 +193,16 @@ def length(script: Script, *, daemon: bool) -> str:
     after = len(script.days) - quiet
     minutes = round((_BUILD + quiet * _QUIET_DAY + after * (_DAEMON_DAY if daemon else _DAY)) / 60)
     about = "a minute" if minutes <= 1 else f"{minutes} minutes"
-    return f"{quiet // 7} quiet weeks, then {after} {'day' if after == 1 else 'days'}: about {about} on two processors."
+    return f"{counted(quiet // 7, 'quiet week')}, then {counted(after, 'day')}: about {about} on two processors."
 
 
-def _told(moment: Moment) -> Sequence[RenderableType]:
+def told(moment: Moment) -> Sequence[RenderableType]:
     """One line a run, and one a thing noticed."""
     what = f"{moment.day:%a %d %b} landed" if moment.day else "nothing came"
     head = f"{moment.at:%a %d %b %H:%M}  {what}"
     rows = moment.noticed.unique(["asset", "check", "column", "segment"], keep="last", maintain_order=True)
-    noticed = [f"    {_line(row)}" for row in rows.iter_rows(named=True)]
+    each = rows.group_by("asset", "check", maintain_order=True)
+    noticed = [f"    {_line(mine.row(0, named=True), mine['column'].n_unique() - 1)}" for _, mine in each]
     return [head, *noticed, *_decided(moment), *(f"    alert  {_alert(row)}" for row in moment.told.iter_rows(named=True))]
 
 
@@ -225,15 +226,17 @@ def _alert(row: dict[str, Any]) -> str:
     return text(f"{opening}{row['title']}")
 
 
-def _line(row: dict[str, Any]) -> str:
+def _line(row: dict[str, Any], more: int) -> str:
+    """The first verdict of a check, and of how many more columns it is."""
     from lightkeeper.measure.level_shift import CHECK
 
+    others = f" and {counted(more, 'more column')}" if more else ""
     where = f" of {row['column']}" if row["column"] else ""
     part = f" ({row['segment']})" if row["segment"] else ""
     kind = f": {row['kind']}" if row["kind"] else ""
     if row["check"] == CHECK:
         kind = f": forecasts x {row['measured']:.2f}"
-    return text(f"{row['state']}  {row['asset']} {row['check']}{where}{part}{kind}")
+    return text(f"{row['state']}  {row['asset']} {row['check']}{where}{part}{others}{kind}")
 
 
 def _closed(script: Script, moments: Sequence[Moment], place: Home) -> Sequence[str]:

@@ -118,9 +118,9 @@ def count(number: int | None) -> str:
     return "-" if number is None else f"{number:,}"
 
 
-def counted(rows: int | None) -> str:
-    """`1 row`, `1,021,122 rows`; `- rows` for what is not known."""
-    return f"{count(rows)} {'row' if rows == 1 else 'rows'}"
+def counted(number: int | None, what: str = "row") -> str:
+    """`1 row`, `1,021,122 rows`; `- rows` for what is not known; of days, runs and whatever else has a plural in s."""
+    return f"{count(number)} {what if number == 1 else f'{what}s'}"
 
 
 def size(number: int | None) -> str:
