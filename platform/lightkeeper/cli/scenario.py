@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["code_of", "definitions_of", "length", "play", "register", "told"]
 
-_BUILD, _QUIET_DAY, _DAY, _DAEMON_DAY = 20.0, 0.05, 2.0, 15.0  # seconds, about: of any history, of a day of it, of a day after it
+_BUILD, _QUIET_DAY, _DAY, _DAEMON_DAY = 20.0, 0.1, 3.0, 15.0  # seconds, about: of any history, of a day of it, of a day after it
 
 
 def register(app: typer.Typer) -> None:
@@ -47,7 +47,7 @@ def play(  # noqa: PLR0913 - a command's options
     ] = None,
     days: Annotated[int | None, typer.Option("--days", min=1, help="Calendar days to play after them; the scenario's own.")] = None,
     daemon: Annotated[
-        bool, typer.Option("--daemon", help="Through Dagster's own daemon and queue: some 15 seconds a day instead of two.")
+        bool, typer.Option("--daemon", help="Through Dagster's own daemon and queue: some 15 seconds a day instead of three.")
     ] = False,
     home: HomeOption = None,
     as_json: JsonOption = False,
