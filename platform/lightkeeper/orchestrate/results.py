@@ -5,6 +5,7 @@ A result is passed only when the state is: what is learning or unknown shows as 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -24,6 +25,7 @@ GROUPED = {"run": runs.CHECKS}  # Dagster's check -> the verdicts that it shows 
 
 _LINES = 5
 _NUMBERS = ("measured", "limit", "n")
+_WHOLE = 1000  # from here on numbers are whole
 
 
 def results(key: dg.AssetKey, names: Sequence[str], judged: Sequence[Judged], shown: Shown) -> Iterator[dg.AssetCheckResult]:
@@ -47,7 +49,7 @@ def results(key: dg.AssetKey, names: Sequence[str], judged: Sequence[Judged], sh
 
 def _metadata(judged: Judged, worst: Verdict, mine: Sequence[Verdict]) -> dict[str, Any]:
     found: dict[str, Any] = {"state": worst.state}
-    found |= {name: value for name in _NUMBERS if (value := getattr(worst, name)) is not None}
+    found |= {name: _rounded(value) for name in _NUMBERS if (value := getattr(worst, name)) is not None}
     if judged.day is not None:
         found["day"] = str(judged.day)
     if judged.reference is not None:
@@ -58,7 +60,14 @@ def _metadata(judged: Judged, worst: Verdict, mine: Sequence[Verdict]) -> dict[s
         found["kind"] = worst.kind
     if len(mine) > 1:
         found["columns"] = dg.MetadataValue.md(_table(mine))
-    return found | {"history": dg.MetadataValue.md(f"`lightkeeper check history {judged.asset}`")}
+    return found | {"history": f"lightkeeper check history {judged.asset}"}
+
+
+def _rounded(value: float) -> float:
+    """A number that plots and reads: four digits, and no digit before the point is lost."""
+    if isinstance(value, int) or not math.isfinite(value):
+        return value
+    return float(round(value)) if abs(value) >= _WHOLE else float(f"{value:.4g}")
 
 
 def _table(mine: Sequence[Verdict]) -> str:
