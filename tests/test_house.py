@@ -129,6 +129,17 @@ def test_no_file_is_too_long_to_be_read_at_one_sitting() -> None:
     assert {name: lines for name, lines in lengths.items() if lines > 600} == {}
 
 
+@pytest.mark.parametrize("page", sorted((ROOT / "docs/decisions").glob("*.md")), ids=lambda page: page.stem)
+def test_a_decision_is_a_short_page_of_one_form(page: Path) -> None:
+    lines = page.read_text().splitlines()
+    heads = [line for line in lines if line.startswith("#")]
+    assert heads[0].startswith(f"# {int(page.name[:4])}. ")
+    assert heads[1:3] == ["## Context", "## Choice"]
+    assert heads[-1] == "## What would change our mind"
+    assert set(heads[3:-1]) <= {"## What it costs"}
+    assert len(lines) <= 40
+
+
 def test_the_locks_are_current_name_no_index_and_hash_each_package() -> None:
     assert stale() == []
     for lock in LOCKS:
