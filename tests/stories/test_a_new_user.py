@@ -212,6 +212,11 @@ def test_the_sensor_is_on_and_the_pages_come_from_loopback(served: Served) -> No
     assert served.address.startswith("http://127.0.0.1:")
 
 
+def test_the_first_lines_name_the_page_to_open(served: Served) -> None:
+    lines = (served.home.parent / "up.txt").read_text().splitlines()
+    assert f"{served.address}/asset-groups" in " ".join(lines[:3])
+
+
 def browser() -> str:
     found = next(filter(None, map(shutil.which, ("chromium", "google-chrome", "chromium-browser"))), None)
     assert found, "a browser is needed: apt-get install chromium"
