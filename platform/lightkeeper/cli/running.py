@@ -63,7 +63,7 @@ def up(
     create(project, place, _sample(project, sample), datetime.now(UTC).date())
     ready(place)
     with serving(project, place, port) as servers:
-        console.print(f"Dagster's UI   [bold]{servers.address}/asset-groups[/bold]   [dim](the lineage, in a few seconds)[/dim]")
+        console.print(f"Dagster's UI   [bold]{servers.address}/asset-groups[/bold]   [dim](in a few seconds)[/dim]")
         console.print(f"[dim]Logs in {escape(_short(servers.logs))}. Ctrl-C ends everything.[/dim]\n")
         try:
             with progress(console) as tell:
