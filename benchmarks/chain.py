@@ -193,7 +193,7 @@ def _empty(home: Any, days: list[date], *, flushed: bool) -> dict[str, Any]:
     from lightkeeper.orchestrate import running
 
     if not flushed:
-        running._cheap_events = lambda _: nullcontext()  # noqa: SLF001 - as Dagster ships it
+        running._cheap_events = nullcontext  # noqa: SLF001 - as Dagster ships it
     instance, defs = running.ready(home), _nothing(days[0])
     running.materialize(defs, instance, running.landed(defs), (days[0], days[-1]))
     running.materialize(defs, instance, running.others(defs))
