@@ -142,7 +142,7 @@ def test_too_few_totals_that_do_not_overlap_are_refused_with_the_days_it_takes()
     assert found.rows["high_95"].to_list() == [None]
     assert found.rows["high_80"].null_count() == 0
     assert found.refused == {
-        0.95: "No 95% interval of 1 of the totals: over 28 days there are 6 past ones that do not overlap;"
+        0.95: "No 95% interval of one of the totals: over 28 days there are 6 past ones that do not overlap;"
         " it needs 19, that is 532 matured days."
     }
 

@@ -192,7 +192,8 @@ def _verdict(frame: pl.DataFrame, q: float, counts: int, strata: int) -> tuple[s
     said = f"{named.height} of {frame.height:,} series are anomalous at a false discovery rate of {q:.0%}"
     if named.height:
         first = named.row(0, named=True)
-        said += f", the clearest {first['direction']} its forecast over {first['window_days']} days (p {first['p']:.2g})"
+        over = f"over {first['window_days']} days" if first["window_days"] > 1 else "on one day"
+        said += f", the clearest {first['direction']} its forecast {over} (p {first['p']:.2g})"
     elif frame.height * smallest > q:
         missing = (
             f"no single one could be, as p is never below {smallest:.2g}: {needed - 1 - counts:,} more days of series are needed"
@@ -200,6 +201,6 @@ def _verdict(frame: pl.DataFrame, q: float, counts: int, strata: int) -> tuple[s
         return "learning", f"{said}, and {missing} to calibrate on{', in each stratum' if strata > 1 else ''}.", 0.0
     return (
         ("failed" if named.height else "passed"),
-        f"{said}; the least p that {counts:,} null sums allow is {smallest:.2g}.",
+        f"{said}; beside {counts:,} past sums p can be as low as {smallest:.2g}.",
         float(named.height),
     )

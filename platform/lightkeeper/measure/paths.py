@@ -240,9 +240,9 @@ def _why(level: float, refused: pl.DataFrame) -> str | None:
     """Why totals have no interval at a level, told of the group that has the fewest windows."""
     if not refused.height:
         return None
-    worst = refused.sort("_apart").row(0, named=True)
+    worst, some = refused.sort("_apart").row(0, named=True), "one" if refused.height == 1 else refused.height
     return (
-        f"No {100 * level:.6g}% interval of {refused.height} of the totals: over {worst['days']} days there are"
+        f"No {100 * level:.6g}% interval of {some} of the totals: over {worst['days']} days there are"
         f" {worst['_apart']} past ones that do not overlap; it needs {needed(level)}, that is"
         f" {needed(level) * worst['days']} matured days."
     )

@@ -272,5 +272,5 @@ def _told(check: str, found: Sequence[Verdict], unlisted: Sequence[str]) -> list
         return [Verdict(check, "unknown", beside.strip())]
     if not found:
         return [Verdict(check, "passed", "No column of this table can show it.", 0.0, 0.0)]
-    told = nearest(check, found, f"All {len(found)} columns.")
+    told = nearest(check, found, f"All {len(found)} columns." if len(found) > 1 else "Its one column.")
     return [replace(told[0], why=told[0].why + beside), *told[1:]]
