@@ -215,6 +215,57 @@ def test_a_promotion_that_turns_out_worse_is_taken_back(world: Callable[..., Wor
     assert lamps.pass_days(1) == []
 
 
+def failing_rollback(lamps: World) -> dg.RunRequest:
+    """What the sensor asks for, as a run that died before its first step."""
+    (request,) = ticked(lamps)
+    run = lamps.instance.create_run_for_job(lamps.defs.resolve_implicit_global_asset_job_def(), tags=dict(request.tags))
+    assert not ticked(lamps)  # one that waits to start is waited for
+    lamps.instance.report_run_failed(run, message="the code server was gone")
+    return request
+
+
+def ticked(lamps: World) -> list[dg.RunRequest]:
+    """What the sensor over outcomes asks for now."""
+    repository = lamps.defs.get_repository_def()
+    with dg.build_sensor_context(instance=lamps.instance, repository_def=repository, sensor_name="outcomes") as context:
+        return list(repository.get_sensor_def("outcomes").evaluate_tick(context).run_requests or [])
+
+
+def is_worse(lamps: World, day: date) -> None:
+    """The former champion's check fails, as of a day."""
+    bad = Verdict("former", "failed", "Over the 14 days since lamps:v3 replaced lamps:v2, it was worse.")
+    record(lamps.lake, [Judged(lamps.lake.version("lamps_outcome"), day, verdicts=(bad,))])
+
+
+def test_a_rollback_whose_run_failed_is_asked_for_again_and_no_more_than_three_times_a_day(world: Callable[..., World]) -> None:
+    lamps = world()
+    worse(lamps)
+    by_hand(lamps.lake, "lamps", 3, "user ada", "it looks better")
+    lamps.made(1)
+    is_worse(lamps, lamps.breaks)
+    keys = [failing_rollback(lamps).run_key for _ in range(3)]
+    assert len(set(keys)) == 3
+    assert ticked(lamps) == []
+    is_worse(lamps, lamps.breaks + timedelta(1))
+    lamps.turn()
+    assert [run.sensor for run in lamps.senses.settle()] == ["outcomes"]
+    assert champion(lamps.lake, "lamps").name == "lamps:v2"
+    assert ticked(lamps) == []
+
+
+def test_a_rollback_whose_reason_is_gone_when_its_run_starts_moves_nobody(world: Callable[..., World]) -> None:
+    lamps = world()
+    worse(lamps)
+    by_hand(lamps.lake, "lamps", 3, "user ada", "it looks better")
+    lamps.made(1)
+    is_worse(lamps, lamps.breaks)
+    (request,) = ticked(lamps)
+    again = Verdict("former", "passed", "Over the 14 days since lamps:v3 replaced lamps:v2, it was as good.")
+    record(lamps.lake, [Judged(lamps.lake.version("lamps_outcome"), lamps.breaks, verdicts=(again,))])
+    materialize(lamps.defs, lamps.instance, request.asset_selection or [], tags=dict(request.tags))
+    assert champion(lamps.lake, "lamps").name == "lamps:v3"
+
+
 def test_a_rollback_that_lost_the_race_against_a_promotion_moves_nothing(world: Callable[..., World]) -> None:
     lamps = world()
     worse(lamps)

@@ -27,10 +27,13 @@ from lightkeeper.values import Decision, ModelVersion, TableVersion, version_nam
 from lightkeeper.watch import runs
 from lightkeeper.watch.situation import situations
 
-__all__ = ["ATTEMPT", "CAUSE", "EPISODE", "MODEL", "PINS", "ROLLBACK", "Asked", "begin", "close", "take_back"]
+__all__ = [
+    "ATTEMPT", "CAUSE", "DAY", "EPISODE", "MODEL", "PINS", "PROMOTED", "ROLLBACK", "Asked", "begin", "close", "take_back",
+]  # fmt: skip
 
 MODEL, EPISODE, ATTEMPT = "lightkeeper/model", "lightkeeper/episode", "lightkeeper/attempt"
 CAUSE, PINS, ROLLBACK = "lightkeeper/cause", "lightkeeper/pins", "lightkeeper/rollback"
+PROMOTED, DAY = "lightkeeper/promoted", "lightkeeper/day"  # of a rollback: when who leaves was promoted, the day of the verdict
 
 
 @dataclass(frozen=True, slots=True)

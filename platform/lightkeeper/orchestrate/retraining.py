@@ -21,7 +21,7 @@ from lightkeeper.models.episodes import Attempt, State
 from lightkeeper.models.model import Model
 from lightkeeper.models.retraining import decide
 from lightkeeper.models.shadow import CHECK
-from lightkeeper.orchestrate.attempting import ATTEMPT, CAUSE, EPISODE, MODEL, PINS, ROLLBACK, Asked
+from lightkeeper.orchestrate.attempting import ATTEMPT, CAUSE, DAY, EPISODE, MODEL, PINS, PROMOTED, ROLLBACK, Asked
 from lightkeeper.orchestrate.learners import known
 from lightkeeper.orchestrate.telling import tell, told_solved
 from lightkeeper.values import Decision, version_name
@@ -30,6 +30,7 @@ from lightkeeper.watch.situation import situations
 __all__ = ["outcomes_sensor", "retraining_sensor"]
 
 _BY = "the sensor retraining"
+_BACK = 3  # runs that may take one promotion back by the verdict of one day
 _SECONDS = 4  # just below the daemon's own floor of 5, so that no round of it is missed
 
 
@@ -158,30 +159,45 @@ def outcomes_sensor(models: Sequence[Model], home: Home, open_lake: Callable[[],
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="After a promotion: rolls back where the former champion would have been better, beyond noise.",
     )
-    def outcomes() -> dg.SensorResult | dg.SkipReason:
+    def outcomes(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         if not home.exists:
             return dg.SkipReason(home.none_yet)
         lake = open_lake()
         worse = states(lake).rows((pl.col("check") == CHECK) & (pl.col("state") == "failed"))
         rows = {row["asset"]: row for row in worse.iter_rows(named=True)}
-        asked = [one for model in models if (one := _back(lake, model, rows.get(model.outcome_table)))]
+        found = [_back(context.instance, lake, model, rows.get(model.outcome_table)) for model in models]
+        asked = [one for one, _ in found if one is not None]
         if asked:
             return dg.SensorResult(run_requests=asked)
-        return dg.SkipReason("No champion is worse than the one before it.")
+        return dg.SkipReason(" ".join(why for _, why in found if why) or "No champion is worse than the one before it.")
 
     return outcomes
 
 
-def _back(lake: Lake, model: Model, row: Mapping[str, object] | None) -> dg.RunRequest | None:
-    """The run that takes a promotion back; none where the verdict is on another champion than serves now."""
+def _back(
+    instance: dg.DagsterInstance, lake: Lake, model: Model, row: Mapping[str, object] | None
+) -> tuple[dg.RunRequest | None, str]:
+    """The run that takes a promotion back, or why none is asked for; neither where the verdict is on another champion.
+
+    One run at a time, and after each that failed another: for the verdict of one day no more than _BACK of them.
+    """
     if row is None:
-        return None
+        return None, ""
     served = reigns(decisions(lake, model.name), model.name)
-    if not served or served[-1].since is None or row["known_at"] < served[-1].since:  # type: ignore[operator]
-        return None
-    leaves = version_name(model.name, served[-1].version)
-    return dg.RunRequest(
-        run_key=f"{leaves}:{served[-1].since.isoformat()}:rollback",
+    if not served or not served[-1].version or served[-1].since is None or row["known_at"] < served[-1].since:  # type: ignore[operator]
+        return None, ""
+    leaves, day = version_name(model.name, served[-1].version), str(row["day"])
+    tags = {MODEL: model.name, ROLLBACK: leaves, PROMOTED: served[-1].since.isoformat()}
+    before = instance.get_runs(dg.RunsFilter(tags=tags))
+    same = [run for run in before if run.tags.get(DAY) == day]
+    if not all(run.is_finished for run in before):
+        return None, f"{leaves}: the run that takes it back is under way."
+    if len(same) >= _BACK or any(run.is_success for run in same):
+        last = f"run {same[0].run_id[:8]} ended as {same[0].status.value.lower()}"
+        return None, f"{leaves} is not taken back: {last}, the last of {len(same)}. Asked again by the verdict of the next day."
+    request = dg.RunRequest(
+        run_key=f"{leaves}:{tags[PROMOTED]}:rollback:{len(before) + 1}",
         asset_selection=[dg.AssetKey(name) for name in (model.champion_table, *model.served_tables)],
-        tags={MODEL: model.name, ROLLBACK: leaves, CAUSE: CHECK},
+        tags={**tags, CAUSE: CHECK, DAY: day},
     )
+    return request, ""
