@@ -14,7 +14,7 @@ import polars as pl
 import pytest
 
 from lightkeeper.alerts.alert import Alert
-from lightkeeper.alerts.kept import raised, standing
+from lightkeeper.alerts.kept import alerts, raised, standing
 from lightkeeper.errors import Conflict
 from lightkeeper.lake.suspects import accept, suspects
 from lightkeeper.lake.verdicts import Judged, record, states
@@ -163,6 +163,19 @@ def test_what_cannot_be_learnt_opens_the_breaker_and_calls_a_person_once(world: 
     assert len(lamps.pass_days(13)) == 1
     assert machine(lamps.lake, "lamps", 3).breaker == "open"
     assert standing(lamps.lake).filter(pl.col("cause") == "breaker").height == 1
+
+
+def test_what_could_not_be_told_is_told_by_the_next_tick(world: Callable[..., World]) -> None:
+    lamps = world()
+    bad = Verdict("accuracy", "failed", "The loss is 2.1 x the backtest's.", 2.1, 1.3, 14)
+    record(lamps.lake, [Judged(lamps.lake.version("lamps_outcome"), lamps.breaks, verdicts=(bad,))])
+    ledger = lamps.home.lake / alerts(lamps.lake).path
+    ledger.write_text("in the way")
+    with pytest.raises(Exception, match="alerts"):
+        list(lamps.senses.settle())
+    ledger.unlink()
+    assert list(lamps.senses.settle()) == []
+    assert told(lamps) == {"lamps: forecasts miss by more than promised": "open"}
 
 
 def test_a_broken_day_is_never_trained_on_until_it_is_mended(world: Callable[..., World]) -> None:
@@ -408,6 +421,8 @@ def test_a_version_that_nobody_looked_at_is_looked_at_by_the_run_before_it_train
     assert actions(lamps)[len(before) :] == ["attempted", "held"]
     assert f"lamp_features of {last} is suspect" in decisions(lamps.lake)["why"][-1]
     assert machine(lamps.lake, "lamps", 3).attempts[-1].outcome == "held"
+    assert list(lamps.senses.settle()) == []
+    assert told(lamps)["lamps is not retrained: its data look broken"] == "open"
 
 
 def test_a_failing_check_of_a_champion_that_serves_no_more_asks_for_nothing(world: Callable[..., World]) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 import polars as pl
@@ -18,7 +18,7 @@ from lightkeeper.models.decisions import decisions, noted, standing
 from lightkeeper.models.episodes import REST, Attempt, Breaker, Machine, Outcome, since_of
 from lightkeeper.values import Decision
 
-__all__ = ["FORMER_BETTER", "NOTHING_ASKS", "began", "ended", "half_opened", "held", "machine", "machines"]
+__all__ = ["FORMER_BETTER", "NOTHING_ASKS", "began", "ended", "half_opened", "held", "machine", "machines", "taken_back"]
 
 FORMER_BETTER = "former_better"  # the code of a rollback by outcomes: the promotion before it was no success
 NOTHING_ASKS = "nothing_asks"  # the code of a rest
@@ -47,8 +47,8 @@ class _Fold:
 
     most: int
     attempts: list[Attempt] = field(default_factory=list)
-    useless: int = 0
-    before: int = 0  # useless ones before the last success
+    useless: list[str] = field(default_factory=list)  # in a row, each by its name
+    before: list[str] = field(default_factory=list)  # useless ones before the last success
     breaker: Breaker = "closed"
     since: date | None = None
     told: tuple[str, str] | None = None
@@ -56,7 +56,10 @@ class _Fold:
     resting: date | None = None
 
     def machine(self) -> Machine:
-        return Machine(tuple(self.attempts), self.useless, self.breaker, self.since, self.told, self.asking, self.resting)
+        return Machine(
+            tuple(self.attempts), len(self.useless), self.breaker, self.since, self.told, self.asking, self.resting,
+            tuple(self.useless),
+        )  # fmt: skip
 
     def take(self, row: Mapping[str, Any]) -> None:
         """One more row."""
@@ -86,8 +89,8 @@ class _Fold:
         self.resting = None
 
     def _failed(self, row: Mapping[str, Any]) -> None:
-        if self._close("failed", row):
-            self._was_useless(row)
+        if one := self._close("failed", row):
+            self._was_useless(one.name, row)
 
     def _half_opened(self, row: Mapping[str, Any]) -> None:
         self.breaker, self.since = "half_open", row["matured"]
@@ -104,23 +107,23 @@ class _Fold:
     def _rejected(self, row: Mapping[str, Any]) -> None:
         if row["code"] in _NO_JUDGEMENT:
             self._close("unjudged", row)
-        elif self._close("rejected", row):
-            self._was_useless(row)
+        elif one := self._close("rejected", row):
+            self._was_useless(one.name, row)
 
-    def _close(self, outcome: Outcome, row: Mapping[str, Any]) -> bool:
-        """Note the outcome of the attempt that a row is about: of the same run, or named by the row."""
+    def _close(self, outcome: Outcome, row: Mapping[str, Any]) -> Attempt | None:
+        """Note the outcome of the attempt that a row is about, and which it is: of the same run, or named by the row."""
         for place in range(len(self.attempts) - 1, -1, -1):
             one = self.attempts[place]
             same_run = one.run_id is not None and one.run_id == row["run_id"]
             named = row["attempt"] is not None and (one.episode, one.number) == (row["episode"], row["attempt"])
             if one.outcome is None and (same_run or named):
                 self.attempts[place] = replace(one, outcome=outcome)
-                return True
-        return False
+                return self.attempts[place]
+        return None
 
-    def _was_useless(self, row: Mapping[str, Any]) -> None:
-        self.useless += 1
-        if self.breaker != "closed" or self.useless >= self.most:
+    def _was_useless(self, name: str, row: Mapping[str, Any]) -> None:
+        self.useless.append(name)
+        if self.breaker != "closed" or len(self.useless) >= self.most:
             self.breaker, self.since = "open", self._matured(row)
 
     def _matured(self, row: Mapping[str, Any]) -> date | None:
@@ -129,15 +132,20 @@ class _Fold:
 
     def _succeeded(self) -> None:
         self.before = self.useless
-        self.useless, self.breaker, self.since = 0, "closed", None
+        self.useless, self.breaker, self.since = [], "closed", None
 
     def _rolled_back(self, row: Mapping[str, Any]) -> None:
         self.asking, self.resting = None, None
         if row["code"] == FORMER_BETTER:
-            self.useless = self.before
-            self._was_useless(row)
+            self.useless = [*self.before]
+            self._was_useless(taken_back(row["decided_at"]), row)
         else:
             self._succeeded()
+
+
+def taken_back(at: datetime) -> str:
+    """The name of a promotion that was taken back by outcomes at a moment, among what was useless."""
+    return f"{FORMER_BETTER}:{at.isoformat()}"
 
 
 def _attempt(row: Mapping[str, Any]) -> Attempt:

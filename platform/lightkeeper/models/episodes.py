@@ -131,6 +131,11 @@ class Attempt:
     run_id: str | None = None
     outcome: Outcome | None = None
 
+    @property
+    def name(self) -> str:
+        """Which one, among all of its model."""
+        return f"{self.episode}:{self.number}"
+
 
 @dataclass(frozen=True, slots=True)
 class Machine:
@@ -143,6 +148,7 @@ class Machine:
         told: code and episode of the last reason for which nothing was done.
         asking_since: the matured day since which something has asked of this champion, with rests shorter than REST.
         resting_since: the matured day since which nothing asks; None while something does.
+        row: the useless ones in a row by their names; a promotion that was taken back is one, whoever promoted.
     """
 
     attempts: tuple[Attempt, ...] = ()
@@ -152,6 +158,7 @@ class Machine:
     told: tuple[str, str] | None = None
     asking_since: date | None = None
     resting_since: date | None = None
+    row: tuple[str, ...] = ()
 
     @property
     def under_way(self) -> Attempt | None:

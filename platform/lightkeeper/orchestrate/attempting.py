@@ -23,6 +23,7 @@ from lightkeeper.models.shadow import CHECK
 from lightkeeper.orchestrate.checks import look
 from lightkeeper.orchestrate.io_manager import LakeIOManager
 from lightkeeper.orchestrate.learners import Known, known
+from lightkeeper.orchestrate.telling import tell
 from lightkeeper.values import Decision, ModelVersion, TableVersion, version_name
 from lightkeeper.watch import runs
 from lightkeeper.watch.situation import situations
@@ -65,7 +66,8 @@ def begin(context: dg.AssetExecutionContext, manager: LakeIOManager, model: Mode
     for version in _unlooked(lake, pins):
         if version.table in found.plans:
             look(found.plans[version.table], lake, version, run_id)
-    said = decide(situations(lake, [found.learner])[model.name])
+    state = situations(lake, [found.learner])[model.name]
+    said = decide(state)
     stood = tuple(str(one) for one in pins)
     if (said.action, said.episode, said.attempt) == ("attempted", asked.episode, asked.number):
         mine = replace(said, by=f"run {run_id[:8]}", pins=stood)
@@ -75,6 +77,8 @@ def begin(context: dg.AssetExecutionContext, manager: LakeIOManager, model: Mode
         attempt=asked.number, pins=stood,
     )  # fmt: skip
     if began(lake, begun, run_id):
+        if said.action == "held":  # the sensor finds it noted, and so would not tell
+            tell(lake, model, state, replace(said, episode=asked.episode))
         held(lake, replace(begun, action="held", code=said.code, run_id=run_id))
     return said.why
 

@@ -126,18 +126,20 @@ def _pins(lake: Lake, model: Model) -> Iterator[str]:
 
 
 def _note(lake: Lake, model: Model, state: State, said: Decision) -> None:
-    """Note why nothing is done, and tell people, where the reason is another than before."""
+    """Tell people why nothing is done, and note it, where the reason is another than before.
+
+    What is noted is never told again, what is told is told once: so it is told first, and a kill in between loses no alert.
+    """
     told = state.machine.told
     if said.code == "under_way" or (said.code == NOTHING_ASKS and told is None):
         return
     if told == (said.code, said.episode):
         return
-    if not held(lake, replace(said, action="held", by=_BY)):
-        return
     if said.code == NOTHING_ASKS:
         told_solved(lake, model, state)
     else:
         tell(lake, model, state, said)
+    held(lake, replace(said, action="held", by=_BY))
 
 
 # -- outcomes ---------------------------------------------------------------------------------------------------

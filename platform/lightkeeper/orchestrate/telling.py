@@ -10,6 +10,7 @@ import polars as pl
 from lightkeeper.alerts.alert import LONGEST, Alert
 from lightkeeper.alerts.kept import raised, solved, standing
 from lightkeeper.lake.table import Lake
+from lightkeeper.models.attempts import FORMER_BETTER, taken_back
 from lightkeeper.models.decisions import decisions
 from lightkeeper.models.episodes import ASKING, Cause, State, kind_of
 from lightkeeper.models.model import Model
@@ -83,16 +84,12 @@ def _of_cause(model: Model, state: State, cause: Cause, said: Decision) -> Alert
 
 
 def _escalation(lake: Lake, model: Model, state: State, said: Decision) -> Alert:
-    """A person is called, once, with what was tried."""
-    useless = state.machine.useless
-    tried = decisions(lake, model.name)
-    ids = {one.run_id for one in state.machine.attempts[-useless:]}
-    ended = tried.filter(pl.col("action").is_in(["rejected", "failed"]), pl.col("run_id").is_in(list(ids)))
-    evidence = ended["why"].to_list()
+    """A person is called, once for a row of useless attempts, with what was tried."""
+    useless, row = state.machine.useless, state.machine.row
     return Alert(
-        cause="breaker", asset=model.name, episode=_opened(state), role="data_scientist",
+        cause="breaker", asset=model.name, episode=row[0] if row else str(state.machine.since), role="data_scientist",
         symptom=short(f"{model.name}: {useless} retrainings in a row did not help; it is frozen"),
-        since=state.machine.since, why=" ".join(evidence) or said.why,
+        since=state.machine.since, why=" ".join(_tried(lake, state)) or said.why,
         effect=next((one.worth for one in state.causes if one.worth), ""),
         done=f"{_serves(state)}; it is not retrained by itself any more.",
         to_do=f'Look what changed, then: lightkeeper model breaker {model.name} --half-open --why "..."',
@@ -100,10 +97,15 @@ def _escalation(lake: Lake, model: Model, state: State, said: Decision) -> Alert
     )  # fmt: skip
 
 
-def _opened(state: State) -> str:
-    """What makes one opening of the breaker one: the first of the attempts in a row that were useless."""
-    first = state.machine.attempts[-state.machine.useless] if state.machine.useless else None
-    return f"{first.episode}:{first.number}" if first else str(state.machine.since)
+def _tried(lake: Lake, state: State) -> list[str]:
+    """How each of the useless attempts in a row ended, promotions that were taken back among them."""
+    row = state.machine.row
+    ids = [one.run_id for one in state.machine.attempts if one.name in row and one.run_id]
+    ended = pl.col("action").is_in(["rejected", "failed"]) & pl.col("run_id").is_in(ids)
+    rows = decisions(lake, state.model).filter(ended | (pl.col("code") == FORMER_BETTER))
+    return [
+        one["why"] for one in rows.iter_rows(named=True) if one["code"] != FORMER_BETTER or taken_back(one["decided_at"]) in row
+    ]
 
 
 def _bad_data(model: Model, state: State, said: Decision) -> Alert:

@@ -1,0 +1,93 @@
+"""What people are told of a model's retraining: each opening of the breaker once, and advice that can be followed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from lightkeeper.alerts.kept import standing
+from lightkeeper.lake.table import Lake
+from lightkeeper.models.attempts import FORMER_BETTER, began, half_opened, held, machine
+from lightkeeper.models.decisions import decided, promoted, rolled_back
+from lightkeeper.models.episodes import Cause, Retrain, State
+from lightkeeper.models.retraining import decide
+from lightkeeper.orchestrate.telling import tell
+from lightkeeper.values import Decision
+from tests.clock import Clock
+from tests.lightkeeper.lamps import LAMPS
+
+BREAK = date(2026, 3, 2)
+ACCURACY = Cause("accuracy", "lamps_outcome", BREAK, "The loss is 1.9 x the backtest's.", "about 3.10 units a row")
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    return Lake(tmp_path, clock=Clock(datetime(2026, 5, 1, 6, tzinfo=UTC)))
+
+
+def state(lake: Lake, *causes: Cause, champion: int = 2) -> State:
+    """Of the lamps, so long after the break that nothing but the breaker stands against an attempt."""
+    matured = BREAK + timedelta(60)
+    return State("lamps", champion, Retrain(), 28, lake.clock(), matured, causes or (ACCURACY,), machine=machine(lake, "lamps", 3))
+
+
+def asked(number: int) -> Decision:
+    return Decision(
+        "lamps", "attempted", 2, "run", "it fails", 2, "accuracy", cause="accuracy", episode=ACCURACY.episode(2), attempt=number,
+        matured=BREAK + timedelta(40),
+    )  # fmt: skip
+
+
+def tried(lake: Lake, number: int, outcome: str = "rejected") -> None:
+    """An attempt that ended so."""
+    assert began(lake, asked(number), f"run-{number}")
+    if outcome == "held":
+        held(lake, replace(asked(number), action="held", code="bad_data", run_id=f"run-{number}"))
+        return
+    said = f"attempt {number} was no better."
+    decided(lake, Decision("lamps", "rejected", 3, "run", said, 2, "tie", judgement=number, run_id=f"run-{number}"))
+
+
+def called(lake: Lake) -> pl.DataFrame:
+    """Tell what holds now; the calls of a person that there were."""
+    now = state(lake)
+    tell(lake, LAMPS, now, decide(now))
+    return standing(lake).filter(pl.col("cause") == "breaker")
+
+
+def test_a_promotion_by_hand_that_is_taken_back_opens_the_breaker_and_a_person_is_called(lake: Lake) -> None:
+    promoted(lake, Decision("lamps", "promoted", 2, "user", "the first"))
+    tried(lake, 1)
+    tried(lake, 2)
+    promoted(lake, Decision("lamps", "promoted", 3, "user ada", "I like it", code="by_hand"))
+    rolled_back(lake, Decision("lamps", "rolled_back", 0, "run", "v2 would have been better.", code=FORMER_BETTER))
+    assert machine(lake, "lamps", 3).useless == 3
+    row = called(lake).row(0, named=True)
+    assert row["symptom"] == "lamps: 3 retrainings in a row did not help; it is frozen"
+    assert row["why"] == "attempt 1 was no better. attempt 2 was no better. v2 would have been better."
+    assert row["effect"] == "about 3.10 units a row"
+
+
+def test_a_row_of_useless_attempts_calls_a_person_once_whatever_was_held_in_between(lake: Lake) -> None:
+    for number in (1, 2, 3):
+        tried(lake, number)
+    assert called(lake).height == 1
+    half_opened(lake, "lamps", "user ada", "the new list is in", 3)
+    tried(lake, 4, "held")
+    tried(lake, 5)
+    assert (machine(lake, "lamps", 3).breaker, machine(lake, "lamps", 3).useless) == ("open", 4)
+    assert called(lake).height == 1
+
+
+def test_another_row_of_useless_attempts_calls_again_and_names_its_own_attempts_alone(lake: Lake) -> None:
+    for number in (1, 2, 3):
+        tried(lake, number)
+    called(lake)
+    promoted(lake, Decision("lamps", "promoted", 2, "user ada", "this one", code="by_hand"))
+    for number in (4, 5, 6):
+        tried(lake, number)
+    assert called(lake)["why"].to_list()[1:] == ["attempt 4 was no better. attempt 5 was no better. attempt 6 was no better."]
