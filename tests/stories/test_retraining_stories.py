@@ -25,6 +25,7 @@ from lightkeeper.models.model import Model
 from lightkeeper.models.promotion import by_hand
 from lightkeeper.models.registry import Made, version_row
 from lightkeeper.models.training import fit, training_frame
+from lightkeeper.orchestrate.arrivals import ARRIVAL
 from lightkeeper.orchestrate.attempting import ATTEMPT, CAUSE, EPISODE, MODEL, PINS
 from lightkeeper.orchestrate.learners import known
 from lightkeeper.orchestrate.running import DAGSTER_YAML, materialize
@@ -192,6 +193,46 @@ def test_a_broken_day_is_never_trained_on_until_it_is_mended(world: Callable[...
     assert run.tags[CAUSE] == "age"
     assert suspects(lamps.lake).is_empty()
     assert told(lamps)[f"lamp_features of {lamps.breaks} looks broken"] == "solved"
+
+
+def test_a_training_by_hand_refuses_a_suspect_day_with_the_next_step_until_a_person_accepts_it(world: Callable[..., World]) -> None:
+    lamps = world(poisoned)
+    lamps.pass_days(1)
+    before, training = lamps.lake.version("lamps_model"), [dg.AssetKey(name) for name in lamps.model.training_tables]
+    with pytest.raises(Exception, match="is not trained, as bad data never train") as refused:
+        materialize(lamps.defs, lamps.instance, training)
+    said = str(refused.value)
+    assert f"suspect is lamp_features of {lamps.breaks}" in said
+    assert f'lightkeeper check accept lamp_features {lamps.breaks} --why "..."' in said
+    assert (lamps.lake.version("lamps_model"), champion(lamps.lake, "lamps").name) == (before, "lamps:v2")
+    accept(lamps.lake, "lamp_features", lamps.breaks, "user ada", "it was a sale")
+    materialize(lamps.defs, lamps.instance, training)
+    assert lamps.lake.version("lamps_model") != before
+
+
+def test_a_training_by_hand_looks_first_at_what_nobody_has_looked_at(world: Callable[..., World]) -> None:
+    lamps = world(poisoned)
+    lamps.turn()
+    rows = lamps.lake.read("lamp_features").collect()
+    last = rows.filter(pl.col("units").is_not_null())["day"].max()
+    broken = pl.when(pl.col("day") == last).then(pl.col("price") * 1000).otherwise(pl.col("price")).alias("price")
+    lamps.lake.write("lamp_features", rows.with_columns(broken), by="day")
+    with pytest.raises(Exception, match=f"suspect is lamp_features of {last}"):
+        materialize(lamps.defs, lamps.instance, [dg.AssetKey("lamps_model")])
+
+
+def test_a_first_training_that_a_sensor_asked_for_waits_for_the_suspect_day_and_fails_nothing(world: Callable[..., World]) -> None:
+    lamps = world(poisoned)
+    lamps.pass_days(1)
+    before = lamps.lake.read("lamps_model").select(pl.len()).collect().item()
+    keys = [dg.AssetKey(name) for name in (*lamps.model.training_tables, *lamps.model.served_tables)]
+    ran = materialize(lamps.defs, lamps.instance, keys, tags={ARRIVAL: "sha"})
+    shown = lamps.instance.get_latest_materialization_event(dg.AssetKey("lamps_model"))
+    assert shown is not None
+    assert shown.asset_materialization is not None
+    assert "suspect is lamp_features" in str(shown.asset_materialization.metadata["not trained"].value)
+    assert lamps.lake.read("lamps_model").select(pl.len()).collect().item() == before
+    assert "lamps_forecast" in ran.versions
 
 
 @pytest.mark.nightly  # the command's own test is quicker

@@ -23,10 +23,10 @@ from lightkeeper.models.model import Model
 from lightkeeper.orchestrate.landing import Landing, files_ledger
 from lightkeeper.orchestrate.looks import ATTEMPTS, Cursor, Wanted, look, look_of
 
-__all__ = ["ATTEMPTS", "Cursor", "Wanted", "arrivals_sensor", "look"]
+__all__ = ["ARRIVAL", "ATTEMPTS", "Cursor", "Wanted", "arrivals_sensor", "look"]
 
 _NAMED = 5  # files in a message
-_ARRIVAL, _LANDING = "lightkeeper/arrival", "lightkeeper/landing"
+ARRIVAL, _LANDING = "lightkeeper/arrival", "lightkeeper/landing"
 _START, _END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 
 
@@ -144,7 +144,7 @@ def _look_at(
     folder: _Folder, landing: Landing, lake: Lake, before: Cursor, context: dg.SensorEvaluationContext
 ) -> tuple[list[Wanted], Cursor]:
     def failed(key: str) -> bool | None:
-        runs = context.instance.get_runs(dg.RunsFilter(tags={_ARRIVAL: key, _LANDING: landing.name}), limit=1)
+        runs = context.instance.get_runs(dg.RunsFilter(tags={ARRIVAL: key, _LANDING: landing.name}), limit=1)
         return not runs[0].is_success if runs and runs[0].is_finished else None
 
     def ledger() -> pl.DataFrame:
@@ -184,5 +184,5 @@ def _request(landing: Landing, run: Wanted, keys: Sequence[dg.AssetKey]) -> dg.R
     return dg.RunRequest(
         run_key=f"{landing.name}:{run.key}",
         asset_selection=list(keys),
-        tags={_START: run.first.isoformat(), _END: run.last.isoformat(), _LANDING: landing.name, _ARRIVAL: run.key},
+        tags={_START: run.first.isoformat(), _END: run.last.isoformat(), _LANDING: landing.name, ARRIVAL: run.key},
     )

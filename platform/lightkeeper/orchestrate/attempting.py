@@ -12,6 +12,7 @@ import dagster as dg
 import polars as pl
 
 from lightkeeper.errors import Conflict
+from lightkeeper.lake.suspects import suspects
 from lightkeeper.lake.table import Lake
 from lightkeeper.lake.verdicts import states
 from lightkeeper.models.attempts import FORMER_BETTER, began, ended, held, machine
@@ -29,12 +30,15 @@ from lightkeeper.watch import runs
 from lightkeeper.watch.situation import situations
 
 __all__ = [
-    "ATTEMPT", "CAUSE", "DAY", "EPISODE", "MODEL", "PINS", "PROMOTED", "ROLLBACK", "Asked", "begin", "close", "take_back",
+    "ATTEMPT", "CAUSE", "DAY", "EPISODE", "MODEL", "PINS", "PROMOTED", "ROLLBACK", "Asked", "begin", "close", "doubts",
+    "take_back",
 ]  # fmt: skip
 
 MODEL, EPISODE, ATTEMPT = "lightkeeper/model", "lightkeeper/episode", "lightkeeper/attempt"
 CAUSE, PINS, ROLLBACK = "lightkeeper/cause", "lightkeeper/pins", "lightkeeper/rollback"
 PROMOTED, DAY = "lightkeeper/promoted", "lightkeeper/day"  # of a rollback: when who leaves was promoted, the day of the verdict
+
+_NAMED = 3  # suspect days in a message
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +67,7 @@ def begin(context: dg.AssetExecutionContext, manager: LakeIOManager, model: Mode
     """Check the data, decide again, and note that the attempt begins; None, or why this run does not train."""
     found, lake, run_id = known(model), manager.lake, context.run.run_id
     pins = _pinned(context, manager, found)
-    for version in _unlooked(lake, pins):
-        if version.table in found.plans:
-            look(found.plans[version.table], lake, version, run_id)
+    _look(lake, found, pins, run_id)
     state = situations(lake, [found.learner])[model.name]
     said = decide(state)
     stood = tuple(str(one) for one in pins)
@@ -81,6 +83,34 @@ def begin(context: dg.AssetExecutionContext, manager: LakeIOManager, model: Mode
             tell(lake, model, state, replace(said, episode=asked.episode))
         held(lake, replace(begun, action="held", code=said.code, run_id=run_id))
     return said.why
+
+
+def doubts(context: dg.AssetExecutionContext, manager: LakeIOManager, model: Model) -> str | None:
+    """Why a training that no rule asked for must not learn from what is there: a raw table has a suspect day. None without one.
+
+    What no check has looked at yet is looked at first.
+    """
+    found, lake = known(model), manager.lake
+    raw = found.learner.raw
+    _look(lake, found, [one for one in _pinned(context, manager, found) if one.table in raw], context.run.run_id)
+    rows = suspects(lake).filter(pl.col("asset").is_in(raw)).unique(["asset", "day"], keep="first", maintain_order=True)
+    if rows.is_empty():
+        return None
+    days = ", ".join(f"{asset} of {day}" for asset, day in rows.select("asset", "day").head(_NAMED).iter_rows())
+    more = f" and {rows.height - _NAMED} more" if rows.height > _NAMED else ""
+    first = rows.row(0, named=True)
+    word = f'lightkeeper check accept {first["asset"]} {first["day"]} --why "..."'
+    return (
+        f"model {model.name} is not trained, as bad data never train: suspect is {days}{more}. {first['why']} "
+        f"Land a corrected file, or say that it was so: {word}"
+    )
+
+
+def _look(lake: Lake, found: Known, pins: Sequence[TableVersion], run_id: str) -> None:
+    """Look at those versions that nobody has looked at."""
+    for version in _unlooked(lake, pins):
+        if version.table in found.plans:
+            look(found.plans[version.table], lake, version, run_id)
 
 
 def _pinned(context: dg.AssetExecutionContext, manager: LakeIOManager, found: Known) -> list[TableVersion]:

@@ -11,7 +11,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from lightkeeper.errors import TooLittle
+from lightkeeper.errors import Refused, TooLittle
 from lightkeeper.lake.lineage import KEEP_EVERY_VERSION
 from lightkeeper.measure.gate import alpha_now
 from lightkeeper.models import champions, judging, registry
@@ -23,7 +23,8 @@ from lightkeeper.models.model import Model
 from lightkeeper.models.promotion import Bench, follow, unfollowed
 from lightkeeper.models.registry import Made, last_number, read_version, same_as_before, version_row
 from lightkeeper.models.training import cut_of, fit, training_frame
-from lightkeeper.orchestrate.attempting import Asked, begin, close, take_back
+from lightkeeper.orchestrate.arrivals import ARRIVAL
+from lightkeeper.orchestrate.attempting import Asked, begin, close, doubts, take_back
 from lightkeeper.orchestrate.code import project_folder
 from lightkeeper.orchestrate.declared import columns_of, declared_version
 from lightkeeper.orchestrate.io_manager import LakeIOManager, TableInput, TableOutput
@@ -62,6 +63,12 @@ def _model_asset(model: Model) -> dg.AssetsDefinition:
             context.log.warning("Not trained: %s", why)
             return
         assert_known_ahead(model, _metadata_of(context, model.table))
+        if asked is None and (why := doubts(context, manager, model)) is not None:
+            if ARRIVAL not in context.run.tags:
+                raise Refused(why)
+            context.log.warning(why)  # nobody is there to act: the naive forecast serves, and the next arrival tries again
+            yield dg.Output(TableOutput(pl.DataFrame(schema=registry.ROW), append=True, metadata={"not trained": why}))
+            return
         lake, base = manager.lake, manager.base(context, model.model_table)
         try:
             cut = cut_of(model, table.frame, lake.clock().date())
