@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from lightkeeper.lake.suspects import follow
 from lightkeeper.lake.table import Lake
 from lightkeeper.lake.verdicts import Judged, record
 from lightkeeper.values import TableVersion, Verdict
@@ -74,3 +76,53 @@ def test_only_drift_of_what_the_model_learns_from_asks(lake: Lake, column: str, 
 @pytest.mark.parametrize(("days", "asks"), [(4, []), (5, [("drift", FIRST + timedelta(10))])])
 def test_a_drift_beside_an_older_one_of_another_column_has_its_own_age(lake: Lake, days: int, asks: list[object]) -> None:
     assert asks_after(lake, *[[of("colour")]] * 10, *[[of("colour"), DRIFTS]] * days) == asks
+
+
+# -- why data must not be learnt from ---------------------------------------------------------------------------
+
+
+def bad(lake: Lake, *raw: str) -> tuple[str, ...]:
+    """Why the lamps must not learn now; of their tables those are landed."""
+    return situations(lake, [Learner(LAMPS, ("lamp_features", "sales"), raw)])["lamps"].bad
+
+
+def seen(lake: Lake, asset: str, verdict: Verdict, days: int = 1) -> None:
+    for day in range(days):
+        record(lake, [Judged(TableVersion(asset, day), FIRST + timedelta(day), verdicts=(verdict,))])
+
+
+@pytest.mark.parametrize("raw", [(), ("sales",)], ids=["made here", "landed"])
+def test_a_late_table_holds_a_retraining_and_one_that_came_does_not(lake: Lake, raw: tuple[str, ...]) -> None:
+    late = Verdict("freshness", "failed", "2026-03-01 is the newest day, over for 50 hours.", 50.0, 30.0, 60)
+    seen(lake, "sales", late)
+    assert bad(lake, *raw) == ("sales is late: 2026-03-01 is the newest day, over for 50 hours.",)
+    seen(lake, "sales", replace(late, state="passed"), days=2)
+    assert bad(lake, *raw) == ()
+
+
+def test_a_late_table_of_another_model_holds_nothing(lake: Lake) -> None:
+    seen(lake, "prices", Verdict("freshness", "failed", "It is late.", 50.0, 30.0, 60))
+    assert bad(lake) == ()
+
+
+@pytest.mark.parametrize("check", ["contract", "volume", "nulls", "categories", "range", "duplicates"])
+@pytest.mark.parametrize(("days", "holds"), [(1, True), (2, True), (3, False)])
+def test_values_that_fail_hold_a_retraining_for_two_days_and_are_the_world_from_the_third(
+    lake: Lake, check: str, days: int, *, holds: bool
+) -> None:
+    seen(lake, "sales", Verdict(check, "failed", "12 of 400 rows.", 0.03, 0.01, 400), days)
+    said = f"sales {check} fails since {FIRST}, which may be a broken file: 12 of 400 rows."
+    assert bad(lake, "sales") == ((said,) if holds else ())
+
+
+@pytest.mark.parametrize(("raw", "check", "state"), [((), "range", "failed"), (("sales",), "drift", "failed")])
+def test_only_values_of_a_landed_table_say_that_a_file_is_broken(lake: Lake, raw: tuple[str, ...], check: str, state: Any) -> None:
+    seen(lake, "sales", Verdict(check, state, "12 of 400 rows.", 0.03, 0.01, 400))
+    assert bad(lake, *raw) == ()
+
+
+def test_a_suspect_day_of_a_landed_table_holds_a_retraining(lake: Lake) -> None:
+    broken = Verdict("range", "failed", "400 of 400 rows.", 1.0, 0.01, 400)
+    follow(lake, [Judged(TableVersion("sales", 0), FIRST, verdicts=(broken,))])
+    assert bad(lake, "sales") == (f"sales of {FIRST} is suspect: 400 of 400 rows.",)
+    assert bad(lake) == ()
