@@ -12,8 +12,11 @@ import pytest
 from lightkeeper.lake.suspects import follow
 from lightkeeper.lake.table import Lake
 from lightkeeper.lake.verdicts import Judged, record
-from lightkeeper.values import TableVersion, Verdict
+from lightkeeper.measure.level_shift import CHECK as LEVEL_SHIFT
+from lightkeeper.models.decisions import promoted
+from lightkeeper.values import Decision, TableVersion, Verdict
 from lightkeeper.watch.situation import Learner, situations
+from tests.clock import Clock
 from tests.lightkeeper.lamps import LAMPS
 
 FIRST = date(2026, 3, 2)
@@ -76,6 +79,30 @@ def test_only_drift_of_what_the_model_learns_from_asks(lake: Lake, column: str, 
 @pytest.mark.parametrize(("days", "asks"), [(4, []), (5, [("drift", FIRST + timedelta(10))])])
 def test_a_drift_beside_an_older_one_of_another_column_has_its_own_age(lake: Lake, days: int, asks: list[object]) -> None:
     assert asks_after(lake, *[[of("colour")]] * 10, *[[of("colour"), DRIFTS]] * days) == asks
+
+
+# -- of whom a verdict is ---------------------------------------------------------------------------------------
+
+
+def test_a_promotion_by_a_clock_that_jumped_ahead_does_not_blind_the_model_until_that_day_comes(tmp_path: Path) -> None:
+    clock = Clock(datetime(2026, 7, 1, 6, tzinfo=UTC))
+    lake, learner = Lake(tmp_path, clock=clock), Learner(LAMPS, ("lamp_features",))
+    failed = Verdict("accuracy", "failed", "The loss is 2.1 x the backtest's.", 2.1, 1.3, 14)
+    moves = Verdict(LEVEL_SHIFT, "drifted", "It is followed.", 1.4, n=7)
+
+    def known(day: int, at: datetime) -> tuple[int, float]:
+        clock.now = at
+        record(lake, [Judged(TableVersion("lamps_outcome", day), FIRST + timedelta(day), verdicts=(failed, moves))])
+        found = situations(lake, [learner])["lamps"]
+        return len(found.causes), found.level_factor
+
+    assert known(0, clock.now) == (1, 1.4)
+    promoted(lake, Decision("lamps", "promoted", 2, "user ada", "this one"))
+    clock.now -= timedelta(90)
+    assert situations(lake, [learner])["lamps"].causes == ()  # reached before it, in the same hour ahead
+    for day in (1, 30, 59):
+        assert known(day, datetime(2026, 4, 2, 6, tzinfo=UTC) + timedelta(day)) == (1, 1.4)
+    assert known(95, datetime(2026, 7, 6, 6, tzinfo=UTC)) == (1, 1.4)
 
 
 # -- why data must not be learnt from ---------------------------------------------------------------------------

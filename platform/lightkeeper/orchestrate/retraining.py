@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import dagster as dg
 import polars as pl
@@ -25,7 +26,7 @@ from lightkeeper.orchestrate.attempting import ATTEMPT, CAUSE, DAY, EPISODE, MOD
 from lightkeeper.orchestrate.learners import known
 from lightkeeper.orchestrate.telling import tell, told_solved
 from lightkeeper.values import Decision, version_name
-from lightkeeper.watch.situation import situations
+from lightkeeper.watch.situation import of_serving, situations
 
 __all__ = ["outcomes_sensor", "retraining_sensor"]
 
@@ -177,7 +178,7 @@ def outcomes_sensor(models: Sequence[Model], home: Home, open_lake: Callable[[],
 
 
 def _back(
-    instance: dg.DagsterInstance, lake: Lake, model: Model, row: Mapping[str, object] | None
+    instance: dg.DagsterInstance, lake: Lake, model: Model, row: Mapping[str, Any] | None
 ) -> tuple[dg.RunRequest | None, str]:
     """The run that takes a promotion back, or why none is asked for; neither where the verdict is on another champion.
 
@@ -186,10 +187,11 @@ def _back(
     if row is None:
         return None, ""
     served = reigns(decisions(lake, model.name), model.name)
-    if not served or not served[-1].version or served[-1].since is None or row["known_at"] < served[-1].since:  # type: ignore[operator]
+    since = served[-1].since if served and served[-1].version else None
+    if since is None or not of_serving(row["known_at"], since, lake.clock()):
         return None, ""
     leaves, day = version_name(model.name, served[-1].version), str(row["day"])
-    tags = {MODEL: model.name, ROLLBACK: leaves, PROMOTED: served[-1].since.isoformat()}
+    tags = {MODEL: model.name, ROLLBACK: leaves, PROMOTED: since.isoformat()}
     before = instance.get_runs(dg.RunsFilter(tags=tags))
     same = [run for run in before if run.tags.get(DAY) == day]
     if not all(run.is_finished for run in before):

@@ -22,7 +22,7 @@ from lightkeeper.models.episodes import ASKING, STAYING, STAYS, Cause, Event, St
 from lightkeeper.models.model import Model
 from lightkeeper.values import BAD
 
-__all__ = ["Learner", "situations"]
+__all__ = ["Learner", "of_serving", "situations"]
 
 _Rows = Mapping[str, list[Mapping[str, Any]]]  # asset -> its rows
 
@@ -55,11 +55,28 @@ def situations(lake: Lake, learners: Sequence[Learner], events: Sequence[Event] 
         serves = standing(of_model, model.name)[0]
         found[model.name] = State(
             model.name, serves, model.retrain_if, model.judged_days, now,
-            _matured(model, by_asset), tuple(_causes(model, by_asset, moved.get(model.name))), tuple(_bad(one, by_asset, days)),
+            _matured(model, by_asset), tuple(_causes(model, by_asset, moved.get(model.name), now)),
+            tuple(_bad(one, by_asset, days)),
             tried[model.name], tuple(events), _learnt(of_model, serves), model.promote_if.least_days,
-            _followed(model, by_asset, moved.get(model.name)),
+            _followed(model, by_asset, moved.get(model.name), now),
         )  # fmt: skip
     return found
+
+
+def of_serving(known_at: datetime, moved: datetime | None, now: datetime) -> bool:
+    """Whether a verdict that was reached at a moment is on who serves now.
+
+    Decisions never go back in time, verdicts have the clock's. A champion that was moved ahead of the clock was moved by a clock
+    that has gone back since: then every verdict up to now counts, until the next look at the latest it is on who serves.
+
+    Args:
+        known_at: when the verdict was reached.
+        moved: when who serves began to serve; None: always.
+        now: by the clock.
+    """
+    if moved is None:
+        return True
+    return known_at <= now if moved > now else known_at >= moved
 
 
 def _learnt(rows: pl.DataFrame, champion: int) -> date | None:
@@ -80,17 +97,17 @@ def _matured(model: Model, rows: _Rows) -> date | None:
     return next((row["day"] for row in rows.get(model.outcome_table, []) if row["check"] == "unlearnt"), None)
 
 
-def _followed(model: Model, rows: _Rows, moved: datetime | None) -> float:
+def _followed(model: Model, rows: _Rows, moved: datetime | None, now: datetime) -> float:
     """What the forecasts of who serves now are multiplied with."""
     found = (row for row in rows.get(model.outcome_table, []) if row["check"] == LEVEL_SHIFT and row["state"] in BAD)
-    mine = [row for row in found if moved is None or row["known_at"] >= moved]
+    mine = [row for row in found if of_serving(row["known_at"], moved, now)]
     return float(mine[0]["measured"]) if mine else 1.0
 
 
-def _causes(model: Model, rows: _Rows, moved: datetime | None) -> list[Cause]:
+def _causes(model: Model, rows: _Rows, moved: datetime | None, now: datetime) -> list[Cause]:
     """The checks that fail and may ask: of the outcomes of who serves now, and of drift of what the model learns from."""
     used = {*model.features, model.target}
-    mine = [row for row in rows.get(model.outcome_table, []) if moved is None or row["known_at"] >= moved]
+    mine = [row for row in rows.get(model.outcome_table, []) if of_serving(row["known_at"], moved, now)]
     found = [(row, row["since"]) for row in mine if row["state"] in BAD and _may_ask(row)]
     drifted = (row for row in rows.get(model.table, []) if row["check"] == "drift" and row["state"] in BAD)
     found += [(row, min(lasting)) for row in drifted if (lasting := _lasting(row, used))]
