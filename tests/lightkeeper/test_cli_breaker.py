@@ -78,7 +78,19 @@ def test_a_breaker_that_is_closed_cannot_be_half_opened(home: Home) -> None:
     tried(home, 1)
     done = said(home, "model", "breaker", "demand", "--half-open", "--why", "why not")
     assert done.returncode == 3
-    assert "The breaker of demand is closed" in done.stderr
+    said_now = " ".join(done.stderr.split())
+    assert "The breaker of demand is closed, it holds no attempt up. demand:naive stays, nothing asks for a retraining" in said_now
+
+
+def test_a_second_word_for_the_same_attempt_is_refused_with_what_holds_it_up_then(home: Home) -> None:
+    tried(home, 3)
+    words = ("model", "breaker", "demand", "--half-open", "--why", "the new list is in")
+    assert said(home, *words).returncode == 0
+    again = said(home, *words)
+    assert again.returncode == 3
+    assert "The breaker of demand is half-open, it holds no attempt up. demand:naive stays, nothing asks" in " ".join(
+        again.stderr.split()
+    )
 
 
 def test_the_decisions_of_a_model_tell_its_attempts_and_where_to_look_next(home: Home) -> None:

@@ -142,6 +142,17 @@ def test_the_cool_down_doubles_with_each_useless_attempt(useless: int, days: int
     assert said.code == code
 
 
+@pytest.mark.parametrize(("days", "code"), [(6, "no_new_days"), (7, "accuracy")])
+def test_a_persons_word_lets_an_attempt_pass_at_once_where_there_are_new_days(days: int, code: str) -> None:
+    halfway = Machine(tried(*["rejected"] * 3, days=40), 3, "half_open", BREAK + timedelta(40))
+    said = decide(state(40 + days, machine=halfway, now=at(BREAK + timedelta(40 + days))))
+    assert said.code == code
+    open_ = replace(halfway, breaker="open")
+    assert decide(state(40 + days, machine=open_, now=at(BREAK + timedelta(40 + days)))).code == "breaker_open"
+    passed = replace(state(47, machine=open_, now=at(BREAK + timedelta(47))), rule=Retrain(half_open_days=7))
+    assert decide(passed).code == "cool_down"  # what passes by the rule alone cools down as ever
+
+
 def test_the_same_days_are_not_tried_twice_by_another_check() -> None:
     past = tried("confirmed", days=40)
     said = decide(state(44, DRIFT, machine=Machine(past)))

@@ -205,13 +205,13 @@ def ended(lake: Lake, model: str, attempt: Attempt, code: str, why: str) -> bool
     return not noted(lake, rule).is_empty()
 
 
-def half_opened(lake: Lake, model: str, who: str, why: str, attempts: int) -> None:
-    """A person lets one attempt pass an open breaker. Raises Refused: it is not open."""
+def half_opened(lake: Lake, model: str, who: str, why: str, attempts: int, now: str = "") -> None:
+    """A person lets one attempt pass an open breaker. Raises Refused: it is not open, and what holds then (`now`)."""
 
     def rule(rows: pl.DataFrame) -> Iterator[Decision]:
         found = machines(rows, {model: attempts})[model]
         if found.breaker != "open":
-            raise Refused(f"The breaker of {model} is {found.breaker.replace('_', '-')}: nothing holds an attempt up.")
+            raise Refused(f"The breaker of {model} is {found.breaker.replace('_', '-')}, it holds no attempt up. {now}".rstrip())
         serves = standing(rows, model)[0]
         yield Decision(model, "half_opened", serves, who, why, serves, "by_hand", matured=found.since)
 

@@ -138,7 +138,8 @@ def _by_cool_down(state: State) -> tuple[str, str] | None:
     if not tried:
         return None
     last, rule = tried[-1], state.rule
-    days = rule.cool_down_days * 2 ** max(0, state.machine.useless - 1) if state.machine.useless else 0
+    cools = state.machine.useless and state.machine.breaker != "half_open"  # a person's word lets one attempt pass at once
+    days = rule.cool_down_days * 2 ** max(0, state.machine.useless - 1) if cools else 0
     until = (last.asked_at + timedelta(days)).date()
     if state.now.date() < until:
         count = state.machine.useless
