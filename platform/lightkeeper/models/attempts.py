@@ -205,7 +205,9 @@ def ended(lake: Lake, model: str, attempt: Attempt, code: str, why: str) -> bool
     return not noted(lake, rule).is_empty()
 
 
-def half_opened(lake: Lake, model: str, who: str, why: str, attempts: int, now: str = "") -> None:
+def half_opened(  # noqa: PLR0913 - a word, and what it is about
+    lake: Lake, model: str, who: str, why: str, attempts: int, *, now: str = ""
+) -> None:
     """A person lets one attempt pass an open breaker. Raises Refused: it is not open, and what holds then (`now`)."""
 
     def rule(rows: pl.DataFrame) -> Iterator[Decision]:

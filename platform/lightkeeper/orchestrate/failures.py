@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import dagster as dg
 import polars as pl
@@ -69,10 +70,10 @@ def _of_runs(instance: dg.DagsterInstance, lake: Lake, runs: Sequence[dg.Dagster
     for run in runs:
         steps = instance.get_run_step_stats(run.run_id)
         if run.is_success:
-            well |= {table for one in steps for table in STEPS.get(one.step_key, ())}
-            well |= {table_name(key) for key in run.asset_selection or ()}
+            well |= {table for one in steps for table in STEPS.get(one.step_key, (one.step_key,))}
+            well |= _made(run) if run.asset_selection or run.asset_check_selection else {run.job_name}
             continue
-        step = next((one.step_key for one in steps if one.status and one.status.value == "FAILURE"), run.job_name)
+        step = _failed(run, steps)
         asset = STEPS.get(step, (step,))[0]
         well.discard(asset)
         if raised(lake, _run_failed(instance, lake, run, asset, step)):
@@ -80,6 +81,20 @@ def _of_runs(instance: dg.DagsterInstance, lake: Lake, runs: Sequence[dg.Dagster
     if well:
         _solve(lake, well)
     return told
+
+
+def _failed(run: dg.DagsterRun, steps: Sequence[Any]) -> str:
+    """The step that failed; of a run that was killed the one that was under way, else what it was to make first by name."""
+    for state in ("FAILURE", "IN_PROGRESS"):
+        found = [one.step_key for one in steps if one.status and one.status.value == state]
+        if found:
+            return str(found[0])
+    return min(_made(run) or {table_name(one.asset_key) for one in run.asset_check_selection or ()}, default=run.job_name)
+
+
+def _made(run: dg.DagsterRun) -> set[str]:
+    """The tables that a run was asked to make."""
+    return {table_name(key) for key in run.asset_selection or ()}
 
 
 def _run_failed(instance: dg.DagsterInstance, lake: Lake, run: dg.DagsterRun, asset: str, step: str) -> Alert:
