@@ -18,9 +18,9 @@ from lightkeeper.alerts.kept import alerts, raised, standing
 from lightkeeper.errors import Conflict
 from lightkeeper.lake.suspects import accept, suspects
 from lightkeeper.lake.verdicts import Judged, record, states
-from lightkeeper.models.attempts import half_opened, machine
+from lightkeeper.models.attempts import ended, half_opened, machine
 from lightkeeper.models.decisions import champion, decisions, rolled_back
-from lightkeeper.models.episodes import Machine
+from lightkeeper.models.episodes import Attempt, Machine
 from lightkeeper.models.model import Model
 from lightkeeper.models.promotion import by_hand
 from lightkeeper.models.registry import Made, version_row
@@ -163,7 +163,37 @@ def test_what_cannot_be_learnt_opens_the_breaker_and_calls_a_person_once(world: 
     half_opened(lamps.lake, "lamps", "user ada", "the new list is in", 3)
     assert len(lamps.pass_days(13)) == 1
     assert machine(lamps.lake, "lamps", 3).breaker == "open"
-    assert standing(lamps.lake).filter(pl.col("cause") == "breaker").height == 1
+    assert breaker_alerts(lamps) == ["open"]
+    by_hand(lamps.lake, "lamps", 1, "user ada", "this one")
+    lamps.pass_days(1)
+    assert machine(lamps.lake, "lamps", 3).breaker == "closed"
+    assert breaker_alerts(lamps) == ["solved"]
+
+
+@pytest.mark.parametrize("by", ["promotion", "rollback"])
+def test_a_breaker_that_a_person_closes_while_nothing_asks_calls_nobody_any_more(world: Callable[..., World], by: str) -> None:
+    lamps = world()
+    for number in (1, 2, 3):
+        one = Attempt("lamps_outcome.accuracy.2026-04-01.v2", number, lamps.lake.clock(), lamps.breaks, "accuracy", f"run-{number}")
+        ended(lamps.lake, "lamps", one, "run_failed", "it was killed")
+    bad = Verdict("accuracy", "failed", "The loss is 2.1 x the backtest's.", 2.1, 1.3, 14)
+    record(lamps.lake, [Judged(lamps.lake.version("lamps_outcome"), lamps.breaks, verdicts=(bad,))])
+    list(lamps.senses.settle())
+    assert breaker_alerts(lamps) == ["open"]
+    record(lamps.lake, [Judged(lamps.lake.version("lamps_outcome"), lamps.breaks, verdicts=(replace(bad, state="passed"),))])
+    list(lamps.senses.settle())
+    assert breaker_alerts(lamps) == ["open"]  # the breaker is, whatever asks
+    if by == "promotion":
+        by_hand(lamps.lake, "lamps", 1, "user ada", "this one")
+    else:
+        rolled_back(lamps.lake, Decision("lamps", "rolled_back", 0, "user ada", "the one before"))
+    list(lamps.senses.settle())
+    assert breaker_alerts(lamps) == ["solved"]
+
+
+def breaker_alerts(lamps: World) -> list[str]:
+    """The state of each call of a person."""
+    return standing(lamps.lake).filter(pl.col("cause") == "breaker")["state"].to_list()
 
 
 def test_what_could_not_be_told_is_told_by_the_next_tick(world: Callable[..., World]) -> None:

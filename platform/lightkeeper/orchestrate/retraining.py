@@ -6,6 +6,7 @@ alert that goes with it; everything else is noted by the run.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from lightkeeper.alerts.kept import solved
 from lightkeeper.home import Home
 from lightkeeper.lake.table import Lake
 from lightkeeper.lake.verdicts import states
@@ -58,14 +60,15 @@ def retraining_sensor(models: Sequence[Model], home: Home, open_lake: Callable[[
             return dg.SkipReason("A command is landing files into this home.")
         lake = open_lake()
         found = situations(lake, [known(one).learner for one in models])
+        cursor = _closed(lake, found, context.cursor)
         requests, said = [], []
         for model in models:
             wanted, why = _of_model(context.instance, lake, model, found[model.name])
             requests += [] if wanted is None else [wanted]
             said.append(f"{model.name}: {why}")
         if requests:
-            return dg.SensorResult(run_requests=requests)
-        return dg.SensorResult(skip_reason="\n".join(said) or "No model is declared.")
+            return dg.SensorResult(run_requests=requests, cursor=cursor)
+        return dg.SensorResult(skip_reason="\n".join(said) or "No model is declared.", cursor=cursor)
 
     return retraining
 
@@ -73,6 +76,18 @@ def retraining_sensor(models: Sequence[Model], home: Home, open_lake: Callable[[
 def _assets(models: Sequence[Model]) -> dg.AssetSelection:
     names = [name for one in models for name in (*one.training_tables, *one.served_tables)]
     return dg.AssetSelection.assets(*names)
+
+
+def _closed(lake: Lake, found: Mapping[str, State], before: str | None) -> str:
+    """Call nobody any more of a breaker that was not closed at the last tick and is now; those that are not closed now.
+
+    What was told before the first tick is not known: then every one that is closed counts.
+    """
+    asked = None if before is None else set(json.loads(before))
+    for name, state in found.items():
+        if state.machine.breaker == "closed" and (asked is None or name in asked):
+            solved(lake, "breaker", name, "A promotion, a confirmation or a rollback closed the breaker.")
+    return json.dumps(sorted(name for name, state in found.items() if state.machine.breaker != "closed"))
 
 
 def _of_model(instance: dg.DagsterInstance, lake: Lake, model: Model, state: State) -> tuple[dg.RunRequest | None, str]:
