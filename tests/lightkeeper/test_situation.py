@@ -153,3 +153,17 @@ def test_a_suspect_day_of_a_landed_table_holds_a_retraining(lake: Lake) -> None:
     follow(lake, [Judged(TableVersion("sales", 0), FIRST, verdicts=(broken,))])
     assert bad(lake, "sales") == (f"sales of {FIRST} is suspect: 400 of 400 rows.",)
     assert bad(lake) == ()
+
+
+def test_what_is_wrong_is_told_by_its_kind_table_and_day(lake: Lake) -> None:
+    broken = Verdict("range", "failed", "400 of 400 rows.", 1.0, 0.01, 400)
+    follow(lake, [Judged(TableVersion("sales", 0), FIRST, verdicts=(broken,))])
+    seen(lake, "sales", broken)
+    seen(lake, "lamp_features", Verdict("freshness", "failed", "It is late.", 50.0, 30.0, 60))
+    found = situations(lake, [Learner(LAMPS, ("sales", "lamp_features"), ("sales",))])["lamps"]
+    assert [(one.kind, one.table, one.day) for one in found.broken] == [
+        ("suspect", "sales", FIRST),
+        ("values", "sales", FIRST),
+        ("late", "lamp_features", FIRST),
+    ]
+    assert len(found.bad) == len(found.broken)

@@ -13,7 +13,7 @@ from lightkeeper.alerts.kept import standing
 from lightkeeper.lake.table import Lake
 from lightkeeper.models.attempts import FORMER_BETTER, began, half_opened, held, machine
 from lightkeeper.models.decisions import decided, promoted, rolled_back
-from lightkeeper.models.episodes import Cause, Retrain, State
+from lightkeeper.models.episodes import Broken, Cause, Retrain, State
 from lightkeeper.models.retraining import decide
 from lightkeeper.orchestrate.telling import tell
 from lightkeeper.values import Decision
@@ -91,3 +91,32 @@ def test_another_row_of_useless_attempts_calls_again_and_names_its_own_attempts_
     for number in (4, 5, 6):
         tried(lake, number)
     assert called(lake)["why"].to_list()[1:] == ["attempt 4 was no better. attempt 5 was no better. attempt 6 was no better."]
+
+
+SUSPECT, LATE = Broken("suspect", "sales", BREAK), Broken("late", "prices", BREAK)
+ACCEPT = f'Land a corrected file of sales for {BREAK}, or say that it was so: lightkeeper check accept sales {BREAK} --why "..."'
+HISTORY = "Land what is missing of prices; what came and when: lightkeeper check history prices."
+
+
+@pytest.mark.parametrize(
+    ("broken", "role", "symptom", "to_do"),
+    [
+        ((SUSPECT, SUSPECT), "domain_expert", "its data look broken", ACCEPT),
+        ((LATE,), "it", "prices is late", HISTORY),
+        ((SUSPECT, LATE), "domain_expert", "its data look broken", f"{ACCEPT} {HISTORY}"),
+        (
+            (Broken("values", "sales", BREAK),),
+            "domain_expert",
+            "its data look broken",
+            f"Land a corrected file of sales for {BREAK}, or wait: what fails for 3 days is how the world is, and is learnt.",
+        ),
+    ],
+    ids=["suspect by two checks", "late", "suspect and late", "values"],
+)
+def test_bad_data_are_told_to_whoever_can_mend_them_with_words_that_do(
+    lake: Lake, broken: tuple[Broken, ...], role: str, symptom: str, to_do: str
+) -> None:
+    now = replace(state(lake), bad=tuple("It is so." for _ in broken), broken=broken)
+    tell(lake, LAMPS, now, decide(now))
+    row = standing(lake).filter(pl.col("cause") == "bad_data").row(0, named=True)
+    assert (row["role"], row["symptom"], row["to_do"]) == (role, f"lamps is not retrained: {symptom}", to_do)

@@ -15,6 +15,7 @@ __all__ = [
     "STAYS",
     "Attempt",
     "Breaker",
+    "Broken",
     "Cause",
     "Event",
     "Machine",
@@ -168,6 +169,15 @@ class Machine:
 
 
 @dataclass(frozen=True, slots=True)
+class Broken:
+    """What is wrong with data: a day that is suspect, a table that is late, or values that fail a check; of which table and day."""
+
+    kind: Literal["suspect", "late", "values"]
+    table: str
+    day: date | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class State:
     """All that a decision stands on.
 
@@ -180,6 +190,7 @@ class State:
         matured: the last day whose outcome is known; None before the first.
         causes: the checks that fail.
         bad: why its data must not be learnt from now, a sentence each.
+        broken: the same, as what is wrong with which table.
         machine: what was tried.
         events: known ones.
         learnt: the last day that the champion has learnt from; None for the naive forecast.
@@ -200,3 +211,4 @@ class State:
     learnt: date | None = None
     least_days: int = 14
     level_factor: float = 1.0
+    broken: tuple[Broken, ...] = ()

@@ -9,10 +9,11 @@ import polars as pl
 
 from lightkeeper.alerts.alert import LONGEST, Alert
 from lightkeeper.alerts.kept import raised, solved, standing
+from lightkeeper.lake.suspects import LASTS
 from lightkeeper.lake.table import Lake
 from lightkeeper.models.attempts import FORMER_BETTER, taken_back
 from lightkeeper.models.decisions import decisions
-from lightkeeper.models.episodes import ASKING, Cause, State, kind_of
+from lightkeeper.models.episodes import ASKING, Broken, Cause, State, kind_of
 from lightkeeper.models.model import Model
 from lightkeeper.values import Decision, version_name
 
@@ -109,11 +110,26 @@ def _tried(lake: Lake, state: State) -> list[str]:
 
 
 def _bad_data(model: Model, state: State, said: Decision) -> Alert:
+    """Whoever knows whether the days were so; IT where nothing but lateness stands against a retraining."""
     since: date | None = min((one.since for one in state.causes), default=None)
+    late = [one.table for one in state.broken if one.kind == "late"]
+    alone = bool(late) and len(late) == len(state.broken)
+    symptom = (
+        f"{model.name} is not retrained: {late[0]} is late" if alone else f"{model.name} is not retrained: its data look broken"
+    )
     return Alert(
-        cause="bad_data", asset=model.table, episode=str(said.episode), role="domain_expert",
-        symptom=short(f"{model.name} is not retrained: its data look broken"), since=since, why=" ".join(state.bad),
+        cause="bad_data", asset=model.table, episode=str(said.episode), role="it" if alone else "domain_expert",
+        symptom=short(symptom), since=since, why=" ".join(state.bad),
         done=f"{_serves(state)}; nothing is learnt from these days.",
-        to_do='Land a corrected file, or say that it was so: lightkeeper check accept TABLE DAY --why "..."',
-        links=(link(model.table),), owners=model.owners,
+        to_do=" ".join(dict.fromkeys(map(_mend, state.broken))), links=(link(model.table),), owners=model.owners,
     )  # fmt: skip
+
+
+def _mend(one: Broken) -> str:
+    """What a person can do about it."""
+    if one.kind == "late":
+        return f"Land what is missing of {one.table}; what came and when: lightkeeper check history {one.table}."
+    corrected = f"Land a corrected file of {one.table} for {one.day}"
+    if one.kind == "suspect":
+        return f'{corrected}, or say that it was so: lightkeeper check accept {one.table} {one.day} --why "..."'
+    return f"{corrected}, or wait: what fails for {LASTS} days is how the world is, and is learnt."

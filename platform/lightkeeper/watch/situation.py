@@ -18,7 +18,7 @@ from lightkeeper.lake.verdicts import states
 from lightkeeper.measure.level_shift import CHECK as LEVEL_SHIFT
 from lightkeeper.models.attempts import machines
 from lightkeeper.models.decisions import decisions, standing
-from lightkeeper.models.episodes import ASKING, STAYING, STAYS, Cause, Event, State, kind_of
+from lightkeeper.models.episodes import ASKING, STAYING, STAYS, Broken, Cause, Event, State, kind_of
 from lightkeeper.models.model import Model
 from lightkeeper.values import BAD
 
@@ -52,13 +52,13 @@ def situations(lake: Lake, learners: Sequence[Learner], events: Sequence[Event] 
     found = {}
     for one in learners:
         model, of_model = one.model, mine.get((one.model.name,), ledger.clear())
-        serves = standing(of_model, model.name)[0]
+        serves, bad = standing(of_model, model.name)[0], _bad(one, by_asset, days)
         found[model.name] = State(
             model.name, serves, model.retrain_if, model.judged_days, now,
             _matured(model, by_asset), tuple(_causes(model, by_asset, moved.get(model.name), now)),
-            tuple(_bad(one, by_asset, days)),
+            tuple(why for why, _ in bad),
             tried[model.name], tuple(events), _learnt(of_model, serves), model.promote_if.least_days,
-            _followed(model, by_asset, moved.get(model.name), now),
+            _followed(model, by_asset, moved.get(model.name), now), tuple(broken for _, broken in bad),
         )  # fmt: skip
     return found
 
@@ -135,13 +135,18 @@ def _worth(row: Mapping[str, Any]) -> str:
     return "" if row["impact"] is None else f"about {row['impact']:,.2f} {row['unit'] or ''} a row"
 
 
-def _bad(one: Learner, rows: _Rows, days: _Rows) -> list[str]:
-    """Why a model's data must not be learnt from now."""
-    found = [f"{row['asset']} of {row['day']} is suspect: {row['why']}" for table in one.raw for row in days.get(table, [])]
+def _bad(one: Learner, rows: _Rows, days: _Rows) -> list[tuple[str, Broken]]:
+    """Why a model's data must not be learnt from now, and what is wrong with which table."""
+    found = [
+        (f"{table} of {row['day']} is suspect: {row['why']}", Broken("suspect", table, row["day"]))
+        for table in one.raw
+        for row in days.get(table, [])
+    ]
     for table in one.tables:
         for row in rows.get(table, []):
             if row["check"] == "freshness" and row["state"] == "failed":
-                found.append(f"{table} is late: {row['why']}")
+                found.append((f"{table} is late: {row['why']}", Broken("late", table, row["day"])))
             elif table in one.raw and row["check"] in _OF_VALUES and row["state"] == "failed" and row["failing"] < LASTS:
-                found.append(f"{table} {row['check']} fails since {row['since']}, which may be a broken file: {row['why']}")
+                why = f"{table} {row['check']} fails since {row['since']}, which may be a broken file: {row['why']}"
+                found.append((why, Broken("values", table, row["day"])))
     return found
