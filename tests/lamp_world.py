@@ -110,7 +110,7 @@ class World:
         return datetime.combine(FIRST + timedelta(self.known), time(6), UTC)
 
     def declared(self) -> dg.Definitions:
-        @dg.asset(name="lamp_features", metadata=lk.about(WorldFeatures, by="day"))
+        @dg.asset(name="lamp_features", owners=["team:oil"], metadata=lk.about(WorldFeatures, by="day"))
         def features() -> pl.DataFrame:
             if self.fails:
                 raise RuntimeError("the shop is on fire")

@@ -425,6 +425,7 @@ def test_a_late_table_is_told_once_and_solved_when_it_is_there(world: Callable[.
     late = Verdict("freshness", "failed", "2026-05-04 is the newest event day, over for 50 hours.", 50.0, 30.0, 60)
     record(lamps.lake, [Judged(TableVersion("lamp_features", 0), date(2026, 5, 4), verdicts=(late,))])
     assert [run.key for run in lamps.senses.settle()] == ["late:lamp_features:2026-05-04:0"]  # what it is made from is asked
+    assert standing(lamps.lake)["owners"].to_list() == [["team:oil"]]
     assert list(lamps.senses.settle()) == []
     assert told(lamps) == {"lamp_features is late: the newest day is 2026-05-04": "open"}
     there = replace(late, state="passed", measured=2.0)
@@ -441,6 +442,7 @@ def test_a_run_that_fails_is_told_with_its_reason_and_solved_by_the_next_that_su
     list(lamps.senses.settle())
     row = standing(lamps.lake).row(0, named=True)
     assert (row["symptom"], row["why"]) == ("A run failed in lamp_features", "RuntimeError: the shop is on fire")
+    assert row["owners"] == ["team:oil"]
     lamps.fails = False
     lamps.pass_days(1)
     assert standing(lamps.lake)["state"].to_list() == ["solved"]

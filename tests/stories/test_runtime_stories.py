@@ -39,7 +39,7 @@ class Kiln(dy.Schema):
     """What was fired."""
     pots = dy.Int64()
 
-@dg.asset(metadata=lk.about(Kiln, runs_within="1m"))
+@dg.asset(owners=["team:clay"], metadata=lk.about(Kiln, runs_within="1m"))
 def kiln() -> pl.DataFrame:
     time.sleep(120)
     return pl.DataFrame({"pots": [1]})
@@ -107,6 +107,7 @@ def test_a_run_beyond_its_norm_warns_once_and_beyond_twice_is_cancelled(tmp_path
     told = standing(lake).filter(pl.col("asset") == "kiln")
     assert sorted(told["cause"]) == ["run_cancelled", "run_time"]
     assert set(told["episode"]) == {run.run_id}
+    assert told["owners"].to_list() == [["team:clay"]] * 2
     assert "its limit, learnt from runs before it or declared, is 6 s" in told["why"][0]
 
 

@@ -19,7 +19,7 @@ from lightkeeper.home import Home
 from lightkeeper.lake.suspects import suspects
 from lightkeeper.lake.table import Lake
 from lightkeeper.orchestrate.io_manager import table_name
-from lightkeeper.orchestrate.learners import STEPS
+from lightkeeper.orchestrate.learners import OWNERS, STEPS
 from lightkeeper.orchestrate.telling import address, link, short
 
 __all__ = ["failures_sensor"]
@@ -102,6 +102,7 @@ def _run_failed(instance: dg.DagsterInstance, lake: Lake, run: dg.DagsterRun, as
         cause="failure", asset=asset, episode=run.run_id, role="it", symptom=short(f"A run failed in {step}"),
         since=lake.clock().date(), why=_why(instance, run), done="What was there before is there unchanged.",
         to_do=f"Look at run {run.run_id[:8]} in Dagster's UI.", links=(f"{address()}/runs/{run.run_id}",),
+        owners=OWNERS.get(asset, ()),
     )  # fmt: skip
 
 
@@ -137,7 +138,7 @@ def _suspect(row: dict[str, object]) -> Alert:
         symptom=short(f"{row['asset']} of {row['day']} looks broken"), since=row["day"],  # type: ignore[arg-type]
         why=str(row["why"]), done="No model learns from it until it is mended or accepted.",
         to_do=f'Land a corrected file, or: lightkeeper check accept {row["asset"]} {row["day"]} --why "..."',
-        links=(link(str(row["asset"])),),
+        links=(link(str(row["asset"])),), owners=OWNERS.get(str(row["asset"]), ()),
     )  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from lightkeeper.home import Home
 from lightkeeper.lake.table import Lake
 from lightkeeper.lake.verdicts import states
 from lightkeeper.orchestrate.io_manager import table_name
+from lightkeeper.orchestrate.learners import OWNERS
 from lightkeeper.orchestrate.telling import link, short
 
 __all__ = ["freshness_sensor"]
@@ -108,7 +109,7 @@ def _alert(row: _Row, asked: list[str]) -> Alert:
         cause=_CHECK, asset=row["asset"], episode=str(row["since"]), role="it",
         symptom=short(f"{row['asset']} is late: the newest day is {row['day']}"), since=row["since"], why=row["why"],
         done=f"{done} No model is retrained on stale data.", to_do=f"lightkeeper check history {row['asset']}",
-        links=(link(row["asset"]),),
+        links=(link(row["asset"]),), owners=OWNERS.get(row["asset"], ()),
     )  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import dagster as dg
@@ -12,7 +12,7 @@ from lightkeeper.orchestrate.checks import Plan
 from lightkeeper.orchestrate.io_manager import table_name
 from lightkeeper.watch.situation import Learner
 
-__all__ = ["LEARNERS", "MAXIMA", "STEPS", "Known", "know", "known"]
+__all__ = ["LEARNERS", "MAXIMA", "OWNERS", "STEPS", "Known", "know", "known"]
 
 
 @dataclass(frozen=True)
@@ -25,12 +25,14 @@ class Known:
 
 LEARNERS: dict[str, Known] = {}  # by the model's name
 STEPS: dict[str, tuple[str, ...]] = {}  # the tables that each step makes
+OWNERS: dict[str, tuple[str, ...]] = {}  # of a table, as they are declared
 MAXIMA: dict[str, float] = {}  # the declared seconds of a table's run
 
 
-def know(models: Sequence[Model], assets: Iterable[dg.AssetsDefinition], plans: Sequence[Plan]) -> None:
+def know(models: Sequence[Model], assets: Sequence[dg.AssetsDefinition], plans: Sequence[Plan]) -> None:
     """Note what is declared."""
     parents = {table_name(spec.key): [table_name(one.asset_key) for one in spec.deps] for asset in assets for spec in asset.specs}
+    OWNERS.update({table_name(spec.key): tuple(spec.owners) for asset in assets for spec in asset.specs})
     by_table = {one.table: one for one in plans}
     for one in plans:
         if one.most is not None:

@@ -21,7 +21,7 @@ from lightkeeper.home import Home
 from lightkeeper.lake.table import Lake
 from lightkeeper.lake.verdicts import states
 from lightkeeper.measure.norms import FEWEST
-from lightkeeper.orchestrate.learners import MAXIMA, STEPS
+from lightkeeper.orchestrate.learners import MAXIMA, OWNERS, STEPS
 from lightkeeper.orchestrate.telling import link, short
 
 __all__ = ["Slow", "runtimes_sensor", "slow"]
@@ -133,4 +133,5 @@ def _alert(one: Slow) -> Alert:
         since=datetime.fromtimestamp(one.since, UTC),
         why=f"It has run for {one.seconds:,.0f} s; its limit, learnt from runs before it or declared, is {one.limit:,.0f} s.",
         done=done, to_do=f"lightkeeper check history {one.asset}", links=(link(one.asset),),
+        owners=OWNERS.get(one.asset, ()),
     )  # fmt: skip
