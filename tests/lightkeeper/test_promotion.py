@@ -10,13 +10,14 @@ from typing import Any
 import polars as pl
 import pytest
 
-from lightkeeper.errors import ModelAltered, Refused
+from lightkeeper.errors import Conflict, ModelAltered, Refused
 from lightkeeper.lake.table import Lake
-from lightkeeper.models.decisions import champion, decisions
+from lightkeeper.models.attempts import began, machine
+from lightkeeper.models.decisions import champion, decisions, promoted
 from lightkeeper.models.judging import judge, judgement_rows
 from lightkeeper.models.promotion import Bench, by_hand, follow, unfollowed
 from lightkeeper.models.registry import calibration_of, read_version, summary
-from lightkeeper.values import TableVersion
+from lightkeeper.values import Decision, TableVersion
 from tests.lightkeeper.lamps import AHEAD, CUT, LAMPS, LAST, NOW, row, table, trained
 
 
@@ -90,6 +91,43 @@ def test_a_run_that_was_killed_between_refit_and_promotion_is_taken_up_with_the_
     assert summary(lake.read("lamps_model")).height == 2
     assert champion(lake, "lamps").name == "lamps:v2"
     assert decisions(lake).select("action", "version").rows() == [("trained", 2), ("promoted", 2)]
+
+
+@pytest.mark.parametrize("action", ["promote", "naive", "reject"])
+def test_what_follows_names_its_judgement_with_its_run_and_the_rows_that_were_judged(lake: Lake, action: str) -> None:
+    promoted(lake, Decision("lamps", "promoted", 0, "user", "from the start"))
+    follow(bench(lake), {**judgement(lake, action), "code": "tie", "why": "so it was judged"})
+    row = decisions(lake).filter(pl.col("action") != "trained").row(-1, named=True)
+    assert row["action"] == ("promoted" if action == "promote" else "rejected")  # the naive forecast serves already
+    assert (row["judgement"], row["run_id"], row["why"]) == (1, "run-1", "so it was judged")
+    assert (row["pins"], row["matured"]) == ([str(lake.version("lamp_features"))], LAST)
+
+
+def test_a_judgement_that_stood_against_another_champion_promotes_nobody(lake: Lake) -> None:
+    taken = judgement(lake)
+    by_hand(lake, "lamps", 1, "user ada", "I like it")
+    with pytest.raises(Conflict, match="was judged against lamps:naive, and lamps:v1 serves now"):
+        follow(bench(lake), taken)
+    assert champion(lake, "lamps").name == "lamps:v1"
+
+
+@pytest.mark.parametrize(
+    ("code", "cause", "action"),
+    [
+        ("tie", "age", "confirmed"),
+        ("worse", "age", "confirmed"),
+        ("not_better_than_naive", "age", "confirmed"),
+        ("better_as_it_serves", "age", "confirmed"),
+        ("too_few_days", "age", "rejected"),
+        ("better_as_it_serves", "drift", "rejected"),
+    ],
+)
+def test_an_old_champion_is_confirmed_by_what_shows_that_it_is_as_good(lake: Lake, code: str, cause: str, action: str) -> None:
+    asked = Decision("lamps", "attempted", 0, "run", "it is old", 0, cause, cause=cause, episode="lamps_outcome", attempt=1)
+    assert began(lake, asked, "run-1")
+    follow(bench(lake), {**judgement(lake, "reject"), "code": code})
+    assert decisions(lake)["action"].to_list()[-1] == action
+    assert machine(lake, "lamps", 3).useless == (1 if (action, code) == ("rejected", "better_as_it_serves") else 0)
 
 
 def test_a_rejection_adds_a_row_and_moves_nobody(lake: Lake) -> None:

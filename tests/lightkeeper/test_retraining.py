@@ -424,12 +424,9 @@ class Retrainings(RuleBasedStateMachine):
             assert self.useless < 3 or found.breaker in ("open", "half_open")
 
     @invariant()
-    def time_never_runs_backwards_and_nothing_is_promoted_without_a_judgement(self) -> None:
+    def time_never_runs_backwards(self) -> None:
         if hasattr(self, "begun"):
-            rows = decisions(self.lake, "lamps")
-            assert rows["decided_at"].is_sorted()
-            judged_ones = set(rows.filter(rows["action"] == "judged")["judgement"])
-            assert set(rows.filter(rows["action"] == "promoted")["judgement"]) <= judged_ones
+            assert decisions(self.lake, "lamps")["decided_at"].is_sorted()
 
     def teardown(self) -> None:
         if hasattr(self, "folder"):
