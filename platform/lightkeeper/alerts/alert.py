@@ -23,7 +23,7 @@ class Alert:
     a symptom that is no subject of a mail.
 
     Attributes:
-        cause: what was noticed, as one word: a check, such as volume, or a step, such as retraining.
+        cause: what was noticed, as one word: a check, such as accuracy, or what became of something, such as failure, suspect, breaker.
         asset: the table, model or run that it is about.
         episode: which time, such as the first bad day; the same again is not told again.
         role: whom it is for, one of ROLES.
@@ -64,7 +64,7 @@ class Alert:
 
     @property
     def key(self) -> str:
-        """What it is known by: volume:sales:2026-11-20."""
+        """What it is known by: suspect:sales:2026-11-20."""
         return f"{self.cause}:{self.asset}:{self.episode}"
 
 
