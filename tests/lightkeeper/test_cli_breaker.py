@@ -6,11 +6,13 @@ import json
 import os
 import subprocess
 import sys
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+import polars as pl
 import pytest
 
+from assets import MODELS
 from lightkeeper.home import Home, HomeRecord
 from lightkeeper.lake.suspects import follow, suspects
 from lightkeeper.lake.table import Lake
@@ -57,6 +59,21 @@ def test_a_breaker_that_is_closed_says_what_would_ask_for_a_retraining(home: Hom
     assert "returns  breaker closed" in done.stdout
     assert "it would be asked for when" in done.stdout
     assert max(len(line) for line in done.stdout.splitlines()) <= 80
+
+
+def test_a_model_without_a_version_says_what_its_first_one_lacks(home: Home) -> None:
+    assert "no version yet, and demand_features is not there to learn from." in " ".join(
+        said(home, "model", "breaker").stdout.split()
+    )
+    days = [date(2026, 1, 1) + timedelta(n) for n in range(33)]
+    (model,) = (one for one in MODELS if one.name == "demand")
+    columns = dict.fromkeys((*model.keys, *model.features, model.target), [1] * 33)
+    lake_of(home).write("demand_features", pl.DataFrame({**columns, "day": days}))
+    done = said(home, "model", "breaker", "demand")
+    assert done.returncode == 0, done.stderr
+    words = " ".join(done.stdout.split())
+    assert "It has no version yet: " in words
+    assert "has 33 known days; 42 are needed" in words
 
 
 def test_an_open_breaker_is_half_opened_by_a_person_with_a_reason(home: Home) -> None:

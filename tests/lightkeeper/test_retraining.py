@@ -124,7 +124,17 @@ def test_a_known_event_that_says_hold_holds_while_it_lasts() -> None:
     strike = Event("the strike", BREAK, BREAK + timedelta(50), "hold")
     assert decide(state(40, events=(strike,))).code == "event"
     assert decide(state(49, events=(strike,))).action == "attempted"
-    assert decide(state(40, events=(replace(strike, action="feature"),))).action == "attempted"
+
+
+@pytest.mark.parametrize(("days", "action"), [(40, "attempted"), (30, "held")])
+@pytest.mark.parametrize("means", ["without", "feature"])
+def test_a_known_event_that_nothing_follows_is_named_as_not_heeded(days: int, action: str, means: str) -> None:
+    strike = Event("the strike", BREAK, BREAK + timedelta(50), means)  # type: ignore[arg-type]
+    said = decide(state(days, events=(strike,)))
+    assert said.action == action
+    assert said.why.endswith(f" Known and not heeded, as only hold is supported yet: the strike ({means}).")
+    assert "not heeded" not in decide(state(days, events=(replace(strike, action="hold"),))).why
+    assert "not heeded" not in decide(state(days, events=(replace(strike, start=BREAK + timedelta(90)),))).why
 
 
 def test_an_attempt_under_way_is_waited_for() -> None:

@@ -23,7 +23,7 @@ class Alert:
     a symptom that is no subject of a mail.
 
     Attributes:
-        cause: what was noticed, as one word: a check, such as accuracy, or what became of something, such as failure, suspect, breaker.
+        cause: what was noticed, as one word: a check, such as accuracy, or what became of something, such as failure or suspect.
         asset: the table, model or run that it is about.
         episode: which time, such as the first bad day; the same again is not told again.
         role: whom it is for, one of ROLES.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +13,7 @@ from lightkeeper.cli.options import HomeOption, JsonOption, open_lake
 from lightkeeper.cli.project import Project
 from lightkeeper.cli.promotion import who
 from lightkeeper.cli.show import dim, print_json, print_text, text, timestamp
-from lightkeeper.errors import Refused
+from lightkeeper.errors import LightkeeperError, Refused
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -41,7 +41,7 @@ def breaker(
     place = Project.find(Path.cwd()).home(home)
     _ = place.record  # says that there is no home, and how to make one
     lake = open_lake(place.root)
-    found = _situations(lake, None if model is None else known_model(lake, model))
+    found = _situations(lake, model)
     if half_open:
         if model is None or not why.strip():
             raise typer.BadParameter('--half-open is of one model and says why: --half-open --why "the new price list is in".')
@@ -52,7 +52,7 @@ def breaker(
         print_json({"models": [_json(state, said[name]) for name, state in found.items()]})
         return
     for name, state in found.items():
-        print_text(*_told(state, said[name].why))
+        print_text(*_told(state, " ".join((said[name].why, *_missing(lake, name)))))
 
 
 def _situations(lake: Lake, model: str | None) -> Mapping[str, State]:
@@ -64,8 +64,26 @@ def _situations(lake: Lake, model: str | None) -> Mapping[str, State]:
     project = Project.find(Path.cwd())
     load(project.folder, project.module)
     if model is not None and model not in LEARNERS:
-        raise Refused(f"{model} is not declared any more in {project.folder}. Declared are {', '.join(sorted(LEARNERS))}.")
+        gone = known_model(lake, model)  # a slip of the hand is refused with the nearest name
+        raise Refused(f"{gone} is not declared any more in {project.folder}. Declared are {', '.join(sorted(LEARNERS))}.")
     return situations(lake, [one.learner for name, one in sorted(LEARNERS.items()) if model in (None, name)])
+
+
+def _missing(lake: Lake, name: str) -> Iterator[str]:
+    """What a model that has no version yet lacks for its first."""
+    from lightkeeper.models.training import cut_of
+    from lightkeeper.orchestrate.learners import LEARNERS
+
+    model = LEARNERS[name].learner.model
+    if lake.exists(model.model_table) and lake.commit(lake.version(model.model_table)).rows:
+        return
+    if not lake.exists(model.table):
+        yield f"It has no version yet, and {model.table} is not there to learn from."
+        return
+    try:
+        cut_of(model, lake.read(model.table), lake.clock().date())
+    except LightkeeperError as error:
+        yield f"It has no version yet: {error}"
 
 
 def _told(state: State, why: str) -> list[RenderableType]:

@@ -57,9 +57,16 @@ def decide(state: State) -> Decision:
     held = _held(state, cause, ready=bool(ready))
     if held is not None:
         code, why = held
-        return _said(state, "held", code, f"{_asks(cause)} Not retrained: {why}", cause)
+        return _said(state, "held", code, f"{_asks(cause)} Not retrained: {why}{_unheeded(state)}", cause)
     opened = " The breaker is half-open: one attempt." if state.machine.breaker != "closed" else ""
-    return _said(state, "attempted", cause.kind, f"{_asks(cause)}{opened}", cause)
+    return _said(state, "attempted", cause.kind, f"{_asks(cause)}{opened}{_unheeded(state)}", cause)
+
+
+def _unheeded(state: State) -> str:
+    """The known events now whose meaning for training nothing follows yet."""
+    today = state.now.date()
+    named = [f"{one.name} ({one.action})" for one in state.events if one.action != "hold" and one.start <= today]
+    return f" Known and not heeded, as only hold is supported yet: {', '.join(named)}." if named else ""
 
 
 def _asks(cause: Cause) -> str:
