@@ -123,6 +123,10 @@ def test_a_suspect_day_is_accepted_with_a_reason_and_no_other_day_is(home: Home)
     other = said(home, "check", "accept", "sales", "2026-03-02", "--why", "it was so")
     assert other.returncode == 3
     assert "sales 2026-03-02 is not suspect. Suspect are sales 2026-03-01." in " ".join(other.stderr.split())
+    slip = said(home, "check", "accept", "salez", "2026-03-01", "--why", "it was so")
+    assert slip.returncode == 3
+    assert "salez" in slip.stderr
+    assert "is not suspect" not in slip.stderr
     done = said(home, "check", "accept", "sales", "2026-03-01", "--why", "a great sale")
     assert (done.returncode, done.stdout.strip()) == (0, "sales of 2026-03-01 is accepted; models may learn from it.")
     assert suspects(lake_of(home)).is_empty()

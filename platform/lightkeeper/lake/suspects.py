@@ -103,11 +103,16 @@ def _marks(judged: Iterable[Judged]) -> Iterator[tuple[Judged, str, str, bool]]:
 
 
 def accept(lake: Lake, asset: str, day: date, who: str, why: str) -> int:
-    """A person says that a suspect day is as the world was; how many checks it was suspect by. Raises Refused: it is not."""
+    """A person says that a suspect day is as the world was; how many checks it was suspect by.
+
+    Raises Refused: it is not; NoSuchTable: no table has that name.
+    """
 
     def rule(rows: pl.DataFrame) -> list[Mapping[str, object]]:
         mine = _now(rows).filter(pl.col("asset") == asset, pl.col("day") == day)
         if mine.is_empty():
+            if asset not in rows["asset"].to_list() and not lake.exists(asset):
+                lake.version(asset)  # refused with the tables that there are
             others = ", ".join(f"{one} {at}" for one, at in _now(rows).select("asset", "day").unique().sort("asset", "day").rows())
             raise Refused(f"{asset} {day} is not suspect. {f'Suspect are {others}.' if others else 'No day is.'}")
         said = {"event": "accepted", "why": why, "by": who, "known_at": lake.clock()}
