@@ -49,7 +49,8 @@ def former(model: Model, table: pl.LazyFrame, serving: Trained, before: Trained 
     share = found.paired.mean / found.loss_worse if found.loss_worse else 0.0
     worse = found.paired.low > 0
     said = told(found, loss_for(model))
-    why = f"Over the {count} days since {name} replaced {other}, {said}{'' if worse else '; that is not beyond noise'}."
+    judged = "" if worse else "; that is not beyond noise" if share > 0 else "; it would not have been better"
+    why = f"Over the {count} days since {name} replaced {other}, {said}{judged}."
     return Verdict(CHECK, "failed" if worse else "passed", why, share, 0.0, count)
 
 
