@@ -24,6 +24,7 @@ __all__ = ["FORMAT", "Home", "HomeRecord", "settings"]
 FORMAT = 1  # of home.json; a change that an older release cannot read gets the next number
 _RECORD = "home.json"
 _LOCK = "landing.lock"
+_SCENARIO = "scenario "
 _PROBE_SECONDS = 0.001  # how long a look at the lock may hold it up
 
 
@@ -44,6 +45,17 @@ class HomeRecord:
     shift_weeks: int | None = None
     first_day: date | None = None
     now: datetime | None = None
+
+    @classmethod
+    def of_scenario(cls, name: str, first_day: date, now: datetime) -> HomeRecord:
+        """The record of a home in which a scenario is played; its days are made, and none of them is moved."""
+        return cls("sample", f"{_SCENARIO}{name}", 0, first_day, now)
+
+    @property
+    def scenario(self) -> str | None:
+        """The scenario that is played in the home; None in any other."""
+        size = self.sample_size or ""
+        return size.removeprefix(_SCENARIO) if size.startswith(_SCENARIO) else None
 
     def __post_init__(self) -> None:
         if self.kind not in ("sample", "own"):

@@ -7,6 +7,7 @@ import os
 import pty
 import subprocess
 import sys
+from datetime import UTC, date, datetime
 from io import StringIO
 from pathlib import Path
 
@@ -18,7 +19,7 @@ import lightkeeper
 from lightkeeper.cli.building import Step
 from lightkeeper.cli.running import aligned, progress
 from lightkeeper.cli.show import counted
-from lightkeeper.home import Home
+from lightkeeper.home import Home, HomeRecord
 from lightkeeper.lake.table import Lake
 
 START = "from lightkeeper.cli import main; main()"
@@ -131,6 +132,17 @@ def test_versions_of_assets_stand_below_each_other_however_long_a_name_is() -> N
 
 def test_one_of_a_thing_has_no_plural() -> None:
     assert [counted(1), counted(2), counted(1, "day"), counted(1_000, "day")] == ["1 row", "2 rows", "1 day", "1,000 days"]
+
+
+def test_a_home_of_a_scenario_is_built_as_it_is_and_takes_no_day_of_the_sample(tmp_path: Path) -> None:
+    played = Home(tmp_path / "played")
+    played.create(HomeRecord.of_scenario("lockdown", date(2025, 1, 6), datetime(2025, 3, 3, 8, tzinfo=UTC)))
+    assert (played.record.scenario, HomeRecord().scenario) == ("lockdown", None)
+    built = lightkeeper_("build", "--home", str(played.root))
+    assert (built.returncode, "Everything was built already." in built.stdout) == (0, True), built.stderr
+    landed = lightkeeper_("land-next", "--home", str(played.root))
+    assert landed.returncode == 3
+    assert "a home of the scenario lockdown, which brings its own days" in " ".join(landed.stderr.split())
 
 
 def test_the_home_option_goes_before_the_environment(home: str, tmp_path: Path) -> None:

@@ -74,8 +74,11 @@ def build(project: Project, home: Home, tell: Tell) -> Built:
     """Bring a home to where its clock should stand. Run again, it goes on from what is there.
 
     A sample home: everything but the last 56 calendar days in one run, then each of the next 28 days in a run of its own,
-    as they would have come; the last 28 are held back. A home of one's own data: every file that lies there, in one run.
+    as they would have come; the last 28 are held back. A home of one's own data: every file that lies there, in one run. A
+    scenario's home is as its days have left it.
     """
+    if home.record.scenario is not None:
+        return Built()
     with home.landing_lock():
         site = _site(project, home, tell)
         if home.record.kind == "own":
@@ -212,6 +215,8 @@ def land_next(project: Project, home: Home, count: int, tell: Tell, *, only_file
     Raises Refused when none is left.
     """
     sample = project.sample
+    if played := home.record.scenario:
+        raise Refused(f"{home.root} is a home of the scenario {played}, which brings its own days: lightkeeper scenario {played}")
     with home.landing_lock():
         done = _done(home)
         if done is None:

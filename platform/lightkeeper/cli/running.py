@@ -72,7 +72,7 @@ def up(
         except LightkeeperError as error:  # the UI shows the run, and the sensor lands what comes
             console.print(f"[bold]The build stopped:[/bold] {escape(str(error))}", highlight=False)
         console.print(f"\nLook at the lineage: [bold]{servers.address}/asset-groups[/bold]")
-        if place.record.kind == "sample":
+        if place.record.kind == "sample" and place.record.scenario is None:
             console.print(f"Land the next day:   [bold]{escape(_command())} land-next[/bold]   (in a second terminal)")
         _wait(servers)
 

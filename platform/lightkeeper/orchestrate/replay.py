@@ -55,7 +55,7 @@ def begin(home: Home, name: str, script: Script) -> HomeRecord:
     Raises Refused: a home is there already.
     """
     first = script.days[0].day
-    record = home.create(HomeRecord("sample", f"scenario {name}", 0, first, datetime.combine(first, time(), UTC)))
+    record = home.create(HomeRecord.of_scenario(name, first, datetime.combine(first, time(), UTC)))
     for day in script.days:
         if day.day < script.turns:
             arrive(home, day)
