@@ -89,7 +89,7 @@ def test_a_column_that_is_another_under_other_names_is_judged_once() -> None:
 def test_numbers_that_never_come_again_are_no_members() -> None:
     invoices = np.diag(np.full(150, 20)).astype(np.int64)
     found = member_rows(dates(150), [MemberRows("invoice", [str(number) for number in range(150)], invoices)])
-    assert (found.state, found.why) == ("passed", "No column of this table has values that come again day by day.")
+    assert (found.state, found.why) == ("passed", "No column of this table, its key aside, has values that come again day by day.")
 
 
 def test_a_young_table_is_learning_and_says_for_how_many_days_more() -> None:

@@ -74,7 +74,7 @@ def member_rows(days: Sequence[date], columns: Sequence[MemberRows]) -> Verdict:
         if members * least > _WRONG:
             return Verdict(CHECK, "learning", f"{controlled}; no single one could be named by {len(days)} days: more are needed.",
                            0.0, 0.0, members)  # fmt: skip
-        return Verdict(CHECK, "passed", f"{controlled}; the least p that these {len(days)} days allow is {least:.2g}.", 0.0, 0.0,
+        return Verdict(CHECK, "passed", f"{controlled}; by these {len(days)} days p can be as low as {least:.2g}.", 0.0, 0.0,
                        members)  # fmt: skip
     first = alarm.row(0, named=True)
     rows, usual = _rows_of(days, columns, first)
@@ -89,7 +89,7 @@ def _without(days: Sequence[date], columns: Sequence[MemberRows]) -> Verdict:
     missing = 2 * _SEEN - len(days)
     if columns and missing > 0:
         return Verdict(CHECK, "learning", f"{len(days)} days are known; {missing} more tell which values come again.")
-    return Verdict(CHECK, "passed", "No column of this table has values that come again day by day.", 0.0, 0.0)
+    return Verdict(CHECK, "passed", "No column of this table, its key aside, has values that come again day by day.", 0.0, 0.0)
 
 
 def _first_judged(days: Sequence[date]) -> date:
