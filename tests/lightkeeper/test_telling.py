@@ -93,8 +93,9 @@ def test_another_row_of_useless_attempts_calls_again_and_names_its_own_attempts_
     assert called(lake)["why"].to_list()[1:] == ["attempt 4 was no better. attempt 5 was no better. attempt 6 was no better."]
 
 
-SUSPECT, LATE = Broken("suspect", "sales", BREAK), Broken("late", "prices", BREAK)
+SUSPECT, LATE, VALUES = Broken("suspect", "sales", BREAK), Broken("late", "prices", BREAK), Broken("values", "sales", BREAK)
 ACCEPT = f'Land a corrected file of sales for {BREAK}, or say that it was so: lightkeeper check accept sales {BREAK} --why "..."'
+WAIT = f"Land a corrected file of sales for {BREAK}, or wait: what fails for 3 days is how the world is, and is learnt."
 HISTORY = "Land what is missing of prices; what came and when: lightkeeper check history prices."
 
 
@@ -104,14 +105,9 @@ HISTORY = "Land what is missing of prices; what came and when: lightkeeper check
         ((SUSPECT, SUSPECT), "domain_expert", "its data look broken", ACCEPT),
         ((LATE,), "it", "prices is late", HISTORY),
         ((SUSPECT, LATE), "domain_expert", "its data look broken", f"{ACCEPT} {HISTORY}"),
-        (
-            (Broken("values", "sales", BREAK),),
-            "domain_expert",
-            "its data look broken",
-            f"Land a corrected file of sales for {BREAK}, or wait: what fails for 3 days is how the world is, and is learnt.",
-        ),
+        ((LATE, VALUES), "domain_expert", "its data look broken", f"{HISTORY} {WAIT}"),
     ],
-    ids=["suspect by two checks", "late", "suspect and late", "values"],
+    ids=["suspect by two checks", "late", "suspect and late", "late and values"],
 )
 def test_bad_data_are_told_to_whoever_can_mend_them_with_words_that_do(
     lake: Lake, broken: tuple[Broken, ...], role: str, symptom: str, to_do: str
@@ -120,3 +116,10 @@ def test_bad_data_are_told_to_whoever_can_mend_them_with_words_that_do(
     tell(lake, LAMPS, now, decide(now))
     row = standing(lake).filter(pl.col("cause") == "bad_data").row(0, named=True)
     assert (row["role"], row["symptom"], row["to_do"]) == (role, f"lamps is not retrained: {symptom}", to_do)
+
+
+def test_values_that_fail_for_less_than_three_days_hold_a_retraining_and_call_nobody(lake: Lake) -> None:
+    now = replace(state(lake), bad=("sales volume fails since 2026-01-12.",), broken=(VALUES,))
+    assert decide(now).code == "bad_data"
+    tell(lake, LAMPS, now, decide(now))
+    assert standing(lake).filter(pl.col("cause") == "bad_data").is_empty()

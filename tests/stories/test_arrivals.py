@@ -54,6 +54,7 @@ def test_launching_what_was_asked_for_lands_the_day_and_refreshes_what_depends_o
     assert ticks(story) == []
 
 
+@pytest.mark.nightly
 def test_in_a_home_without_a_model_the_run_trains_one(story: Story, next_day: date) -> None:
     for table in ("demand_model", "demand_forecast", "_ledger/decisions"):
         shutil.rmtree(Path(story.lake.root) / table)
@@ -130,6 +131,7 @@ def test_a_refused_file_is_asked_for_once_recorded_with_its_rule_and_landed_when
     assert fresh.rows("sales")["day"].to_list() == [day]
 
 
+@pytest.mark.nightly
 def test_a_run_that_fails_for_another_reason_is_asked_for_three_times_and_the_tick_then_says_so(fresh: Story, day: date) -> None:
     (Path(fresh.lake.root) / "sales").parent.mkdir(exist_ok=True)
     (Path(fresh.lake.root) / "sales").write_text("no table can be made here")

@@ -170,6 +170,7 @@ def test_a_tampered_champion_is_refused_and_who_stood_before_it_forecasts(story:
     assert serves(story) == "demand:naive"
 
 
+@pytest.mark.nightly
 def test_a_past_model_is_rebuilt_after_compaction_and_after_everything_unpinned_was_vacuumed(story: Story) -> None:
     a_month_later(story)
     held: dict[str, list[int]] = {}
@@ -188,6 +189,7 @@ def test_a_past_model_is_rebuilt_after_compaction_and_after_everything_unpinned_
         assert verify(story.lake, ModelVersion("demand", number)).answer == "IDENTICAL"
 
 
+@pytest.mark.nightly
 def test_of_two_trainings_at_once_one_is_told_and_no_number_is_given_twice(story: Story) -> None:
     base = story.lake.version("demand_model").version
     a_month_later(story)
@@ -198,6 +200,7 @@ def test_of_two_trainings_at_once_one_is_told_and_no_number_is_given_twice(story
     assert story.rows("demand_model")["version"].sort().to_list() == [1, 2, 3]
 
 
+@pytest.mark.nightly
 def test_a_judgement_against_a_champion_that_was_rolled_back_meanwhile_promotes_nothing(fresh: Story) -> None:
     days = SAMPLE.days(fresh.home)
     fresh.build_without(days[0], days[-57], "demand_champion")
@@ -209,6 +212,7 @@ def test_a_judgement_against_a_champion_that_was_rolled_back_meanwhile_promotes_
     assert standing(decisions(fresh.lake), "demand") == [1, 0]
 
 
+@pytest.mark.nightly
 def test_features_are_told_for_each_version_with_their_distribution_and_their_effect(story: Story) -> None:
     rows = story.rows("demand_feature_history")
     assert rows["model_version"].unique().sort().to_list() == ["demand:v1", "demand:v2"]

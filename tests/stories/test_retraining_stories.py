@@ -95,6 +95,7 @@ def test_a_lasting_change_is_followed_until_it_can_be_learnt_and_people_are_told
     assert told(lamps)["lamps: forecasts miss by more than promised"] == "solved"
 
 
+@pytest.mark.nightly
 def test_what_was_followed_is_a_part_of_the_explanation_and_of_what_changed(world: Callable[..., World]) -> None:
     lamps = world(new_normal)
     for days in (7, 1, 1):
@@ -133,6 +134,7 @@ def test_the_same_day_again_asks_for_nothing_more(world: Callable[..., World]) -
     assert decisions(lamps.lake).height == before
 
 
+@pytest.mark.nightly
 def test_with_dagsters_log_gone_nothing_is_tried_twice(world: Callable[..., World]) -> None:
     lamps = world(hopeless)
     for days in (8, 18):
@@ -379,6 +381,7 @@ def worse(lamps: World) -> None:
     lamps.lake.append("lamps_model", version_row(lamps.model, 3, artifact, made))
 
 
+@pytest.mark.nightly
 def test_a_run_that_died_before_its_first_step_is_noted_and_the_next_attempt_follows(world: Callable[..., World]) -> None:
     lamps = world(nothing, AGED)
     lamps.made(16)
@@ -519,6 +522,7 @@ def test_outcomes_are_judged_beside_the_features_that_they_were_made_from(world:
     assert look(lamps.lake, QUICK, version).judged != before
 
 
+@pytest.mark.nightly
 def test_the_level_that_a_former_champion_followed_is_told_of_nobody(world: Callable[..., World]) -> None:
     lamps = world(new_normal)
     lamps.pass_days(8)

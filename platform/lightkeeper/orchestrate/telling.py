@@ -39,10 +39,13 @@ def short(text: str) -> str:
 
 
 def tell(lake: Lake, model: Model, state: State, said: Decision) -> None:
-    """Raise the alert that goes with a reason for which nothing is done; each cause, asset and episode once."""
+    """Raise the alert that goes with a reason for which nothing is done; each cause, asset and episode once.
+
+    Values that fail, on no suspect day, hold a retraining for fewer than three days whatever anybody does: nobody is called.
+    """
     if said.code == "breaker_open":
         raised(lake, _escalation(lake, model, state, said))
-    elif said.code == "bad_data":
+    elif said.code == "bad_data" and any(one.kind != "values" for one in state.broken):
         raised(lake, _bad_data(model, state, said))
     cause = next((one for one in state.causes if one.check == said.cause), None)
     if cause is not None and cause.kind not in _QUIET:
