@@ -119,6 +119,7 @@ def test_the_python_blocks_of_the_readme_run(built: dict[str, object], home: Pat
         subprocess.run([sys.executable, "-c", text], cwd=tmp_path, check=True, capture_output=True)
 
 
+@pytest.mark.nightly
 def test_landing_the_next_days_one_by_one_makes_a_forecast_for_each(built: dict[str, object], home: Path) -> None:
     assert built
     before = versions(home)
@@ -133,6 +134,7 @@ def test_landing_the_next_days_one_by_one_makes_a_forecast_for_each(built: dict[
     assert after["demand_model"] == before["demand_model"]
 
 
+@pytest.mark.nightly
 def test_a_day_whose_landing_was_interrupted_is_landed_by_the_next_call(built: dict[str, object], home: Path) -> None:
     assert built
     place = lk.Home(home)

@@ -95,6 +95,7 @@ def test_content_counts_and_not_names_or_times(story: Story) -> None:
     assert ticks(story) == []
 
 
+@pytest.mark.nightly
 def test_corrected_content_is_asked_for_and_so_is_the_correction_taken_back(story: Story) -> None:
     newest = max((story.home.landing / "sales").glob("*.csv"))
     original, corrected = newest.read_text(), newest.read_text().replace("United Kingdom", "Wales")

@@ -97,6 +97,7 @@ def test_days_that_come_singly_together_late_and_corrected_leave_what_one_comput
     assert {one.mode for one in story.lake.history("demand_features")[:-1]} == {"replace"}
 
 
+@pytest.mark.nightly
 def test_a_correction_that_moves_a_products_entry_is_followed_from_the_one_entry_to_the_other(story: Story, tmp_path: Path) -> None:
     entered = story.rows("daily_demand").group_by("product").agg(pl.col("day").min()).sort("day")
     product, entry = entered.filter(pl.col("day") > entered["day"].min() + timedelta(3)).row(0)

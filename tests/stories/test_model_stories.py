@@ -239,6 +239,7 @@ def test_the_ui_shows_metrics_as_numbers_the_table_inline_and_the_command_that_v
     assert (history.shown("demand_champion")["serves"], history.shown("demand_champion")["version"]) == ("demand:v2", 2)
 
 
+@pytest.mark.nightly
 def test_with_too_few_days_nothing_is_trained_the_reason_is_told_and_the_naive_forecast_serves(fresh: Story) -> None:
     days = SAMPLE.days(fresh.home)
     fresh.build(days[0], days[150])

@@ -210,6 +210,7 @@ def test_the_features_of_the_example_are_what_their_inputs_give(history: Story) 
         assert content_hash(history.lake, at, frame) == history.lake.commit(at).content_hash
 
 
+@pytest.mark.nightly
 def test_a_day_that_was_added_by_an_increment_is_the_same_when_the_recorded_commit_computes_the_whole(
     story: Story, next_day: date, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

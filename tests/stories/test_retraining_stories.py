@@ -152,6 +152,7 @@ def test_with_dagsters_log_gone_nothing_is_tried_twice(world: Callable[..., Worl
     assert [one.number for one in machine(lamps.lake, "lamps", 3).attempts] == [1, 2]
 
 
+@pytest.mark.nightly
 def test_what_cannot_be_learnt_opens_the_breaker_and_calls_a_person_once(world: Callable[..., World]) -> None:
     lamps = world(hopeless)
     for days in (8, 18, 5, 8):

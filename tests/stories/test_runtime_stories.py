@@ -111,6 +111,7 @@ def test_a_run_beyond_its_norm_warns_once_and_beyond_twice_is_cancelled(tmp_path
     assert "its limit, learnt from runs before it or declared, is 6 s" in told["why"][0]
 
 
+@pytest.mark.nightly
 def test_a_run_whose_process_was_killed_is_told_and_holds_no_place_in_the_queue(tmp_path: Path) -> None:
     home = kiln_of(tmp_path)
     with daemon(tmp_path, tmp_path / "definitions.py", home, own_process=False) as one:
