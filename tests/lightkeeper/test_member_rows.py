@@ -97,6 +97,13 @@ def test_a_young_table_is_learning_and_says_for_how_many_days_more() -> None:
     assert (found.state, found.why) == ("learning", "20 days are known; 8 more tell which values come again.")
 
 
+def test_the_first_day_of_its_weekday_is_learning_and_never_passed() -> None:
+    days = [day for day in dates(150) if day.weekday() != 5][:100]
+    saturday = next(day for day in dates(200) if day > days[-1] and day.weekday() == 5)
+    found = member_rows([*days, saturday], [MemberRows("product", NAMES, quiet(17, days=101))])
+    assert (found.state, found.why) == ("learning", f"No Saturday is known yet that {saturday} could be compared with.")
+
+
 def test_too_few_days_to_name_a_single_member_are_learning_and_never_passed() -> None:
     found = judged(quiet(16, days=36, members=2))
     assert found.state == "learning"

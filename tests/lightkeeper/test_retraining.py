@@ -16,7 +16,7 @@ from lightkeeper.errors import BadDeclaration, Refused
 from lightkeeper.lake.table import Lake
 from lightkeeper.models.attempts import FORMER_BETTER, began, ended, half_opened, held, machine
 from lightkeeper.models.decisions import decided, decisions, promoted, rolled_back
-from lightkeeper.models.episodes import Attempt, Cause, Event, Machine, Retrain, State
+from lightkeeper.models.episodes import Attempt, Breaker, Broken, Cause, Event, Machine, Retrain, State
 from lightkeeper.models.retraining import decide, earliest
 from lightkeeper.values import Decision
 from tests.clock import Clock
@@ -46,6 +46,12 @@ def tried(*outcomes: str | None, days: int = 0, apart: int = 7) -> tuple[Attempt
         Attempt(episode, n, at(day), day, "accuracy", f"run-{n}", outcome)  # type: ignore[arg-type]
         for n, (day, outcome) in enumerate(zip(when, outcomes, strict=True), 1)
     )
+
+
+def in_vain(attempts: int, days: int, breaker: Breaker = "closed") -> Machine:
+    """So many useless attempts in a row, the last of them so many days after the break."""
+    past = tried(*["rejected"] * attempts, days=days)
+    return Machine(past, tuple(one.name for one in past), breaker, None if breaker == "closed" else BREAK + timedelta(days))
 
 
 # -- the rule ---------------------------------------------------------------------------------------------------
@@ -115,7 +121,9 @@ def test_a_break_after_a_week_of_rest_is_a_new_one_already_when_it_is_first_seen
 
 
 def test_bad_data_never_train_whatever_asks() -> None:
-    said = decide(state(60, ACCURACY, AGE, bad=("sales of 2026-04-01 is suspect: 100% of its rows.",)))
+    said = decide(
+        state(60, ACCURACY, AGE, broken=(Broken("suspect", "sales", "sales of 2026-04-01 is suspect: 100% of its rows."),))
+    )
     assert (said.action, said.code) == ("held", "bad_data")
     assert "sales of 2026-04-01 is suspect" in said.why
 
@@ -147,14 +155,13 @@ def test_an_attempt_under_way_is_waited_for() -> None:
     [(1, 6, "cool_down"), (1, 7, "accuracy"), (2, 13, "cool_down"), (2, 14, "accuracy")],
 )
 def test_the_cool_down_doubles_with_each_useless_attempt(useless: int, days: int, code: str) -> None:
-    past = tried(*["rejected"] * useless, days=40)
-    said = decide(state(60, machine=Machine(past, useless), now=at(BREAK + timedelta(40 + days))))
+    said = decide(state(60, machine=in_vain(useless, 40), now=at(BREAK + timedelta(40 + days))))
     assert said.code == code
 
 
 @pytest.mark.parametrize(("days", "code"), [(6, "no_new_days"), (7, "accuracy")])
 def test_a_persons_word_lets_an_attempt_pass_at_once_where_there_are_new_days(days: int, code: str) -> None:
-    halfway = Machine(tried(*["rejected"] * 3, days=40), 3, "half_open", BREAK + timedelta(40))
+    halfway = in_vain(3, 40, "half_open")
     said = decide(state(40 + days, machine=halfway, now=at(BREAK + timedelta(40 + days))))
     assert said.code == code
     open_ = replace(halfway, breaker="open")
@@ -177,13 +184,13 @@ def test_a_held_attempt_is_neither_useless_nor_cooled_down_and_counts_on() -> No
 
 
 def test_an_open_breaker_freezes_the_champion_and_says_what_would_close_it() -> None:
-    said = decide(state(80, machine=Machine(tried(*["rejected"] * 3, days=60), 3, "open", BREAK + timedelta(60))))
+    said = decide(state(80, machine=in_vain(3, 60, "open")))
     assert (said.action, said.code) == ("held", "breaker_open")
     assert 'lightkeeper model breaker lamps --half-open --why "..."' in said.why
 
 
 def test_an_open_breaker_lets_one_attempt_pass_after_its_declared_days() -> None:
-    frozen = Machine(tried(*["rejected"] * 3, days=60), 3, "open", BREAK + timedelta(60))
+    frozen = in_vain(3, 60, "open")
     assert decide(state(60 + 91, machine=frozen)).action == "attempted"
     never = replace(state(60 + 400, machine=frozen), rule=Retrain(half_open_days=None))
     assert decide(never).code == "breaker_open"
@@ -356,8 +363,8 @@ class Retrainings(RuleBasedStateMachine):
     def now(self) -> State:
         matured = BREAK + timedelta(self.day)
         causes = (ACCURACY,) if self.failing else ()
-        bad = ("sales is suspect",) if self.bad else ()
-        return State("lamps", self.champion, Retrain(), 28, self.clock.now, matured, causes, bad, machine(self.lake, "lamps", 3))
+        broken = (Broken("suspect", "sales", "sales is suspect"),) if self.bad else ()
+        return State("lamps", self.champion, Retrain(), 28, self.clock.now, matured, causes, broken, machine(self.lake, "lamps", 3))
 
     @rule(days=st.integers(1, 40))
     def days_pass(self, days: int) -> None:

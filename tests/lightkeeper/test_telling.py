@@ -93,7 +93,8 @@ def test_another_row_of_useless_attempts_calls_again_and_names_its_own_attempts_
     assert called(lake)["why"].to_list()[1:] == ["attempt 4 was no better. attempt 5 was no better. attempt 6 was no better."]
 
 
-SUSPECT, LATE, VALUES = Broken("suspect", "sales", BREAK), Broken("late", "prices", BREAK), Broken("values", "sales", BREAK)
+SUSPECT, VALUES = (Broken(kind, "sales", "It is so.", BREAK) for kind in ("suspect", "values"))
+LATE = Broken("late", "prices", "It is so.", BREAK)
 ACCEPT = f'Land a corrected file of sales for {BREAK}, or say that it was so: lightkeeper check accept sales {BREAK} --why "..."'
 WAIT = f"Land a corrected file of sales for {BREAK}, or wait: what fails for 3 days is how the world is, and is learnt."
 HISTORY = "Land what is missing of prices; what came and when: lightkeeper check history prices."
@@ -112,14 +113,14 @@ HISTORY = "Land what is missing of prices; what came and when: lightkeeper check
 def test_bad_data_are_told_to_whoever_can_mend_them_with_words_that_do(
     lake: Lake, broken: tuple[Broken, ...], role: str, symptom: str, to_do: str
 ) -> None:
-    now = replace(state(lake), bad=tuple("It is so." for _ in broken), broken=broken)
+    now = replace(state(lake), broken=broken)
     tell(lake, LAMPS, now, decide(now))
     row = standing(lake).filter(pl.col("cause") == "bad_data").row(0, named=True)
     assert (row["role"], row["symptom"], row["to_do"]) == (role, f"lamps is not retrained: {symptom}", to_do)
 
 
 def test_values_that_fail_for_less_than_three_days_hold_a_retraining_and_call_nobody(lake: Lake) -> None:
-    now = replace(state(lake), bad=("sales volume fails since 2026-01-12.",), broken=(VALUES,))
+    now = replace(state(lake), broken=(VALUES,))
     assert decide(now).code == "bad_data"
     tell(lake, LAMPS, now, decide(now))
     assert standing(lake).filter(pl.col("cause") == "bad_data").is_empty()

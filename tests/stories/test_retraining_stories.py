@@ -324,12 +324,17 @@ def is_worse(lamps: World, day: date) -> None:
     record(lamps.lake, [Judged(lamps.lake.version("lamps_outcome"), day, verdicts=(bad,))])
 
 
-def test_a_rollback_whose_run_failed_is_asked_for_again_and_no_more_than_three_times_a_day(world: Callable[..., World]) -> None:
-    lamps = world()
+def regretted(lamps: World) -> World:
+    """Somebody has promoted a version, and the one before it would have been better."""
     worse(lamps)
     by_hand(lamps.lake, "lamps", 3, "user ada", "it looks better")
     lamps.made(1)
     is_worse(lamps, lamps.breaks)
+    return lamps
+
+
+def test_a_rollback_whose_run_failed_is_asked_for_again_and_no_more_than_three_times_a_day(world: Callable[..., World]) -> None:
+    lamps = regretted(world())
     keys = [failing_rollback(lamps).run_key for _ in range(3)]
     assert len(set(keys)) == 3
     assert ticked(lamps) == []
@@ -341,11 +346,7 @@ def test_a_rollback_whose_run_failed_is_asked_for_again_and_no_more_than_three_t
 
 
 def test_a_rollback_whose_reason_is_gone_when_its_run_starts_moves_nobody(world: Callable[..., World]) -> None:
-    lamps = world()
-    worse(lamps)
-    by_hand(lamps.lake, "lamps", 3, "user ada", "it looks better")
-    lamps.made(1)
-    is_worse(lamps, lamps.breaks)
+    lamps = regretted(world())
     (request,) = ticked(lamps)
     again = Verdict("former", "passed", "Over the 14 days since lamps:v3 replaced lamps:v2, it was as good.")
     record(lamps.lake, [Judged(lamps.lake.version("lamps_outcome"), lamps.breaks, verdicts=(again,))])

@@ -45,7 +45,7 @@ def breaker(
     if half_open:
         if model is None or not why.strip():
             raise typer.BadParameter('--half-open is of one model and says why: --half-open --why "the new price list is in".')
-        half_opened(lake, model, who(), why.strip(), found[model].rule.attempts, now=decide(found[model]).why)
+        half_opened(lake, model, who(), why.strip(), found[model].rule.attempts, otherwise=decide(found[model]).why)
         found = _situations(lake, model)
     said = {name: decide(state) for name, state in found.items()}
     if as_json:

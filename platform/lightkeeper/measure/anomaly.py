@@ -27,11 +27,12 @@ from numpy.typing import NDArray
 from lightkeeper.errors import Refused
 from lightkeeper.values import Verdict
 
-__all__ = ["WINDOWS", "adjusted", "anomalies", "more_than_a_day"]
+__all__ = ["BAND_OF_SD", "WINDOWS", "adjusted", "anomalies", "more_than_a_day"]
 
 _Floats = NDArray[np.float64]
 
 WINDOWS = (1, 3, 5)  # days that have an outcome
+BAND_OF_SD = 1.2816  # half of an 80% band of a normal, in its sd: a width where no band is known
 _TOGETHER = 20  # series whose median score tells what moved all of them
 _WITHIN = 0.975  # share of calibration days whose score is not capped
 _TESTS = 2  # of a series: its last day, and its last days

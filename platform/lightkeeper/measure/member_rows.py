@@ -9,7 +9,7 @@ table in one family, and one odd day is no alarm.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 
@@ -17,7 +17,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from lightkeeper.measure.anomaly import WINDOWS, adjusted, anomalies, more_than_a_day
+from lightkeeper.measure.anomaly import BAND_OF_SD, WINDOWS, adjusted, anomalies, more_than_a_day
 from lightkeeper.values import Verdict
 
 __all__ = ["CHECK", "HISTORY", "MemberRows", "member_rows"]
@@ -27,7 +27,6 @@ HISTORY = 182  # days that are looked back on
 _SEEN = 14  # days on which a member has rows: an invoice's number never comes again
 _WRONG, _WRONG_TOGETHER = 0.05, 0.025  # shares of the named members that may be named wrongly; of days together, which alone alarm
 _LEAST, _LEAST_WIDTH = 0.25, 0.1  # widths of a member that hardly varies: of the median width, and at all
-_BAND_OF_SD = 1.2816  # half of an 80% band of a normal, in its sd
 _MIRRORED = 0.95  # correlation with a member of another column, from which it is the same thing by another name
 _KEYS = ("column", "member")
 
@@ -46,6 +45,10 @@ class MemberRows:
     members: Sequence[str]
     counts: NDArray[np.int64] = field(repr=False)
 
+    def of(self, member: str) -> NDArray[np.int64]:
+        """(days,), the rows of one member."""
+        return self.counts[:, list(self.members).index(member)]
+
 
 def member_rows(days: Sequence[date], columns: Sequence[MemberRows]) -> Verdict:
     """Whether members of some columns have rows that are not usual of them on the last day, or on the last days together.
@@ -59,10 +62,12 @@ def member_rows(days: Sequence[date], columns: Sequence[MemberRows]) -> Verdict:
         The verdict `members`: measured is the number of odd members, n that of the members; `extra` has the clearest one: member,
         rows, usual (over `window` days). Learning while the days allow no member to be named; passed where no column has any.
     """
-    scores = [scored for one in _distinct(days, columns) if (scored := _scores(days, one)) is not None]
+    past = np.array([day <= days[-1] - timedelta(2 * max(WINDOWS)) for day in days], bool)  # what the last days are beside
+    judged = _distinct(columns, past)
+    scores = [scored for one in judged if (scored := _scores(days, past, one)) is not None]
     members = sum(one["member"].n_unique() for one in scores)
     if not scores:
-        return _without(days, columns)
+        return _without(days, columns, judged)
     today, least = _tested(scores, days[-1])
     odd = (today["q"] <= _WRONG).any()
     before = _tested([one.filter(pl.col("day") < days[-1]) for one in scores], days[-2])[0] if odd else today.clear()
@@ -77,29 +82,26 @@ def member_rows(days: Sequence[date], columns: Sequence[MemberRows]) -> Verdict:
         return Verdict(CHECK, "passed", f"{controlled}; by these {len(days)} days p can be as low as {least:.2g}.", 0.0, 0.0,
                        members)  # fmt: skip
     first = alarm.row(0, named=True)
-    rows, usual = _rows_of(days, columns, first)
+    mine = next(one for one in judged if one.column == first["column"]).of(first["member"])
+    rows, usual = int(mine[-first["window_days"] :].sum()), float(mine[past].mean() * first["window_days"])
     span = f"{first['window_days']} days" if first["window_days"] > 1 else "a day, again"
     why = f"{controlled}: {first['column']} {first['member']} has {rows} in {span}, usually {usual:.1f}."
     extra = {"member": first["member"], "rows": rows, "usual": usual, "window": first["window_days"], "p": first["p"]}
     return Verdict(CHECK, "failed", why, float(alarm.height), 0.0, members, first["column"], extra=extra)
 
 
-def _without(days: Sequence[date], columns: Sequence[MemberRows]) -> Verdict:
-    """Where no column has members that come again."""
+def _without(days: Sequence[date], columns: Sequence[MemberRows], judged: Sequence[MemberRows]) -> Verdict:
+    """Where no column has members that come again, or none of them has had such a day."""
     missing = 2 * _SEEN - len(days)
+    if judged:
+        return Verdict(CHECK, "learning", f"No {days[-1]:%A} is known yet that {days[-1]} could be compared with.")
     if columns and missing > 0:
         return Verdict(CHECK, "learning", f"{len(days)} days are known; {missing} more tell which values come again.")
     return Verdict(CHECK, "passed", "No column of this table, its key aside, has values that come again day by day.", 0.0, 0.0)
 
 
-def _first_judged(days: Sequence[date]) -> date:
-    """The day from which on days are not the past that they are compared with."""
-    return days[-1] - timedelta(2 * max(WINDOWS) - 1)
-
-
-def _distinct(days: Sequence[date], columns: Sequence[MemberRows]) -> list[MemberRows]:
+def _distinct(columns: Sequence[MemberRows], past: NDArray[np.bool_]) -> list[MemberRows]:
     """The columns, each with the members that come again; those left out that are another one under other names."""
-    past = np.array([day < _first_judged(days) for day in days], bool) if days else np.zeros(0, bool)
     kept: list[MemberRows] = []
     for one in columns:
         lasting = (one.counts[past] > 0).sum(axis=0) >= _SEEN
@@ -119,9 +121,9 @@ def _mirrors(one: MemberRows, other: MemberRows) -> bool:
     return bool((alike.max(axis=1) > _MIRRORED).mean() > 0.5)  # noqa: PLR2004 - most
 
 
-def _scores(days: Sequence[date], one: MemberRows) -> pl.DataFrame | None:
-    """A row a member and day, as `anomalies` takes them: roots of counts, what is usual, half widths; None without a past."""
-    weekdays, past = np.array([day.weekday() for day in days]), np.array([day < _first_judged(days) for day in days])
+def _scores(days: Sequence[date], past: NDArray[np.bool_], one: MemberRows) -> pl.DataFrame | None:
+    """A row a member and day, as `anomalies` takes them: roots of counts, what is usual, half widths; None without such a day."""
+    weekdays = np.array([day.weekday() for day in days])
     roots, totals = np.sqrt(one.counts + 0.375), one.counts.sum(axis=1) + 0.375
     usual = np.full_like(roots, np.nan)
     for weekday in np.unique(weekdays):
@@ -131,7 +133,7 @@ def _scores(days: Sequence[date], one: MemberRows) -> pl.DataFrame | None:
     known = ~np.isnan(usual).any(axis=1)
     if (known & past).sum() < _SEEN or not known[-1]:
         return None
-    widths = _BAND_OF_SD * (roots - usual)[known & past].std(axis=0, ddof=1)
+    widths = BAND_OF_SD * (roots - usual)[known & past].std(axis=0, ddof=1)
     widths = np.maximum(widths, max(_LEAST * float(np.median(widths)), _LEAST_WIDTH))
     rows, m = int(known.sum()), len(one.members)
     judged = [day for day, there in zip(days, known, strict=True) if there]
@@ -152,12 +154,3 @@ def _tested(scores: Sequence[pl.DataFrame], last: date) -> tuple[pl.DataFrame, f
         least = min(least, float(str(verdict.extra["smallest_p"])))
     every = pl.concat(found)
     return every.with_columns(q=pl.Series(adjusted(every["p"].to_numpy()), dtype=pl.Float64)).sort("p", *_KEYS), least
-
-
-def _rows_of(days: Sequence[date], columns: Sequence[MemberRows], odd: Mapping[str, object]) -> tuple[int, float]:
-    """The rows of a member over its window, and what so many of its days usually have."""
-    one = next(each for each in columns if each.column == odd["column"])
-    mine = one.counts[:, list(one.members).index(str(odd["member"]))]
-    past = np.array([day < _first_judged(days) for day in days])
-    window = int(str(odd["window_days"]))
-    return int(mine[-window:].sum()), float(mine[past].mean() * window)

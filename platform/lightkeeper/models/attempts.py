@@ -47,7 +47,7 @@ class _Fold:
 
     most: int
     attempts: list[Attempt] = field(default_factory=list)
-    useless: list[str] = field(default_factory=list)  # in a row, each by its name
+    in_vain: list[str] = field(default_factory=list)  # in a row, each by its name
     before: list[str] = field(default_factory=list)  # useless ones before the last success
     breaker: Breaker = "closed"
     since: date | None = None
@@ -56,10 +56,7 @@ class _Fold:
     resting: date | None = None
 
     def machine(self) -> Machine:
-        return Machine(
-            tuple(self.attempts), len(self.useless), self.breaker, self.since, self.told, self.asking, self.resting,
-            tuple(self.useless),
-        )  # fmt: skip
+        return Machine(tuple(self.attempts), tuple(self.in_vain), self.breaker, self.since, self.told, self.asking, self.resting)
 
     def take(self, row: Mapping[str, Any]) -> None:
         """One more row."""
@@ -122,8 +119,8 @@ class _Fold:
         return None
 
     def _was_useless(self, name: str, row: Mapping[str, Any]) -> None:
-        self.useless.append(name)
-        if self.breaker != "closed" or len(self.useless) >= self.most:
+        self.in_vain.append(name)
+        if self.breaker != "closed" or len(self.in_vain) >= self.most:
             self.breaker, self.since = "open", self._matured(row)
 
     def _matured(self, row: Mapping[str, Any]) -> date | None:
@@ -131,13 +128,13 @@ class _Fold:
         return row["matured"] or last
 
     def _succeeded(self) -> None:
-        self.before = self.useless
-        self.useless, self.breaker, self.since = [], "closed", None
+        self.before = self.in_vain
+        self.in_vain, self.breaker, self.since = [], "closed", None
 
     def _rolled_back(self, row: Mapping[str, Any]) -> None:
         self.asking, self.resting = None, None
         if row["code"] == FORMER_BETTER:
-            self.useless = [*self.before]
+            self.in_vain = [*self.before]
             self._was_useless(taken_back(row["decided_at"]), row)
         else:
             self._succeeded()
@@ -206,14 +203,16 @@ def ended(lake: Lake, model: str, attempt: Attempt, code: str, why: str) -> bool
 
 
 def half_opened(  # noqa: PLR0913 - a word, and what it is about
-    lake: Lake, model: str, who: str, why: str, attempts: int, *, now: str = ""
+    lake: Lake, model: str, who: str, why: str, attempts: int, *, otherwise: str = ""
 ) -> None:
-    """A person lets one attempt pass an open breaker. Raises Refused: it is not open, and what holds then (`now`)."""
+    """A person lets one attempt pass an open breaker. Raises Refused: it is not open; `otherwise` says what holds then."""
 
     def rule(rows: pl.DataFrame) -> Iterator[Decision]:
         found = machines(rows, {model: attempts})[model]
         if found.breaker != "open":
-            raise Refused(f"The breaker of {model} is {found.breaker.replace('_', '-')}, it holds no attempt up. {now}".rstrip())
+            raise Refused(
+                f"The breaker of {model} is {found.breaker.replace('_', '-')}, it holds no attempt up. {otherwise}".rstrip()
+            )
         serves = standing(rows, model)[0]
         yield Decision(model, "half_opened", serves, who, why, serves, "by_hand", matured=found.since)
 

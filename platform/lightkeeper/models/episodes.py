@@ -144,22 +144,25 @@ class Machine:
 
     Attributes:
         attempts: in their order.
-        useless: in a row.
+        in_vain: the useless ones in a row by their names; a promotion that was taken back is one, whoever promoted.
         breaker, since: its state, and the last matured day when it came to it.
         told: code and episode of the last reason for which nothing was done.
         asking_since: the matured day since which something has asked of this champion, with rests shorter than REST.
         resting_since: the matured day since which nothing asks; None while something does.
-        row: the useless ones in a row by their names; a promotion that was taken back is one, whoever promoted.
     """
 
     attempts: tuple[Attempt, ...] = ()
-    useless: int = 0
+    in_vain: tuple[str, ...] = ()
     breaker: Breaker = "closed"
     since: date | None = None
     told: tuple[str, str] | None = None
     asking_since: date | None = None
     resting_since: date | None = None
-    row: tuple[str, ...] = ()
+
+    @property
+    def useless(self) -> int:
+        """Useless attempts in a row."""
+        return len(self.in_vain)
 
     @property
     def under_way(self) -> Attempt | None:
@@ -170,10 +173,11 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """What is wrong with data: a day that is suspect, a table that is late, or values that fail a check; of which table and day."""
+    """What is wrong with data of a table and day, and why: a day that is suspect, a table that is late, or values that fail."""
 
     kind: Literal["suspect", "late", "values"]
     table: str
+    why: str
     day: date | None = None
 
 
@@ -189,8 +193,7 @@ class State:
         now: by the home's clock, UTC.
         matured: the last day whose outcome is known; None before the first.
         causes: the checks that fail.
-        bad: why its data must not be learnt from now, a sentence each.
-        broken: the same, as what is wrong with which table.
+        broken: why its data must not be learnt from now.
         machine: what was tried.
         events: known ones.
         learnt: the last day that the champion has learnt from; None for the naive forecast.
@@ -205,10 +208,9 @@ class State:
     now: datetime
     matured: date | None
     causes: tuple[Cause, ...] = ()
-    bad: tuple[str, ...] = ()
+    broken: tuple[Broken, ...] = ()
     machine: Machine = field(default_factory=Machine)
     events: tuple[Event, ...] = ()
     learnt: date | None = None
     least_days: int = 14
     level_factor: float = 1.0
-    broken: tuple[Broken, ...] = ()

@@ -94,10 +94,10 @@ def _held(state: State, cause: Cause, *, ready: bool) -> tuple[str, str] | None:
 
 
 def _by_data(state: State) -> tuple[str, str] | None:
-    if not state.bad:
+    if not state.broken:
         return None
-    more = f" And {len(state.bad) - 1} more." if len(state.bad) > 1 else ""
-    return "bad_data", f"bad data never train. {state.bad[0]}{more}"
+    more = f" And {len(state.broken) - 1} more." if len(state.broken) > 1 else ""
+    return "bad_data", f"bad data never train. {state.broken[0].why}{more}"
 
 
 def _by_event(state: State) -> tuple[str, str] | None:

@@ -24,7 +24,7 @@ from lightkeeper.models.shadow import CHECK
 from lightkeeper.orchestrate.checks import look
 from lightkeeper.orchestrate.io_manager import LakeIOManager
 from lightkeeper.orchestrate.learners import Known, known
-from lightkeeper.orchestrate.telling import tell
+from lightkeeper.orchestrate.telling import mended, tell
 from lightkeeper.values import Decision, ModelVersion, TableVersion, version_name
 from lightkeeper.watch import runs
 from lightkeeper.watch.situation import situations
@@ -99,11 +99,8 @@ def doubts(context: dg.AssetExecutionContext, manager: LakeIOManager, model: Mod
     days = ", ".join(f"{asset} of {day}" for asset, day in rows.select("asset", "day").head(_NAMED).iter_rows())
     more = f" and {rows.height - _NAMED} more" if rows.height > _NAMED else ""
     first = rows.row(0, named=True)
-    word = f'lightkeeper check accept {first["asset"]} {first["day"]} --why "..."'
-    return (
-        f"model {model.name} is not trained, as bad data never train: suspect is {days}{more}. {first['why']} "
-        f"Land a corrected file, or say that it was so: {word}"
-    )
+    why = f"model {model.name} is not trained, as bad data never train: suspect is {days}{more}. {first['why']}"
+    return f"{why} {mended(first['asset'], first['day'])}"
 
 
 def _look(lake: Lake, found: Known, pins: Sequence[TableVersion], run_id: str) -> None:

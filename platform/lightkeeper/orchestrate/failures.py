@@ -20,7 +20,7 @@ from lightkeeper.lake.suspects import suspects
 from lightkeeper.lake.table import Lake
 from lightkeeper.orchestrate.io_manager import table_name
 from lightkeeper.orchestrate.learners import OWNERS, STEPS
-from lightkeeper.orchestrate.telling import address, link, short
+from lightkeeper.orchestrate.telling import address, link, mended, short
 
 __all__ = ["failures_sensor"]
 
@@ -137,7 +137,7 @@ def _suspect(row: dict[str, object]) -> Alert:
         cause="suspect", asset=str(row["asset"]), episode=str(row["day"]), role="domain_expert",
         symptom=short(f"{row['asset']} of {row['day']} looks broken"), since=row["day"],  # type: ignore[arg-type]
         why=str(row["why"]), done="No model learns from it until it is mended or accepted.",
-        to_do=f'Land a corrected file, or: lightkeeper check accept {row["asset"]} {row["day"]} --why "..."',
+        to_do=mended(row["asset"], row["day"]),
         links=(link(str(row["asset"])),), owners=OWNERS.get(str(row["asset"]), ()),
     )  # fmt: skip
 

@@ -66,8 +66,7 @@ def _model_asset(model: Model) -> dg.AssetsDefinition:
         if asked is None and (why := doubts(context, manager, model)) is not None:
             if ARRIVAL not in context.run.tags:
                 raise Refused(why)
-            context.log.warning(why)  # nobody is there to act: the naive forecast serves, and the next arrival tries again
-            yield dg.Output(TableOutput(pl.DataFrame(schema=registry.ROW), append=True, metadata={"not trained": why}))
+            yield _untrained(context, why)  # nobody is there to act: the next arrival tries again
             return
         lake, base = manager.lake, manager.base(context, model.model_table)
         try:
@@ -75,13 +74,12 @@ def _model_asset(model: Model) -> dg.AssetsDefinition:
             rows = training_frame(model, table.frame, cut)
             artifact = fit(model, rows)
         except TooLittle as error:  # the naive forecast serves until there is more
-            context.log.warning(str(error))
-            yield dg.Output(TableOutput(pl.DataFrame(schema=registry.ROW), append=True, metadata={"not trained": str(error)}))
+            yield _untrained(context, str(error))
             return
         versions = lake.read(model.model_table, base) if base >= 0 else pl.LazyFrame(schema=registry.ROW)
         same = same_as_before(versions, artifact)
         if same is not None:
-            yield dg.Output(TableOutput(pl.DataFrame(schema=registry.ROW), append=True, metadata=_same(model, same)))
+            yield _no_row(_same(model, same))
             return
         number = max(last_number(versions), numbered(decisions(lake), model.name)) + 1
         made = Made((table.version,), lake.clock(), environment(Path(project_folder(context.run))))
@@ -107,6 +105,16 @@ def _model_asset(model: Model) -> dg.AssetsDefinition:
         decided(lake, said)
 
     return trained
+
+
+def _untrained(context: dg.AssetExecutionContext, why: str) -> dg.Output[TableOutput]:
+    """No version, and why: who serves goes on serving."""
+    context.log.warning(why)
+    return _no_row({"not trained": why})
+
+
+def _no_row(metadata: dict[str, Any]) -> dg.Output[TableOutput]:
+    return dg.Output(TableOutput(pl.DataFrame(schema=registry.ROW), append=True, metadata=metadata))
 
 
 def _same(model: Model, number: int) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from lightkeeper.models.episodes import ASKING, Broken, Cause, State, kind_of
 from lightkeeper.models.model import Model
 from lightkeeper.values import Decision, version_name
 
-__all__ = ["address", "link", "short", "tell", "told_solved"]
+__all__ = ["address", "link", "mended", "short", "tell", "told_solved"]
 
 _QUIET = ("age",)  # an old model is tried anew without a word
 _OURS = (*(kind for kind in ASKING if kind not in _QUIET), "bad_data", "breaker")  # kinds of cause that are told and solved here
@@ -89,7 +89,7 @@ def _of_cause(model: Model, state: State, cause: Cause, said: Decision) -> Alert
 
 def _escalation(lake: Lake, model: Model, state: State, said: Decision) -> Alert:
     """A person is called, once for a row of useless attempts, with what was tried."""
-    useless, row = state.machine.useless, state.machine.row
+    useless, row = state.machine.useless, state.machine.in_vain
     return Alert(
         cause="breaker", asset=model.name, episode=row[0] if row else str(state.machine.since), role="data_scientist",
         symptom=short(f"{model.name}: {useless} retrainings in a row did not help; it is frozen"),
@@ -103,7 +103,7 @@ def _escalation(lake: Lake, model: Model, state: State, said: Decision) -> Alert
 
 def _tried(lake: Lake, state: State) -> list[str]:
     """How each of the useless attempts in a row ended, promotions that were taken back among them."""
-    row = state.machine.row
+    row = state.machine.in_vain
     ids = [one.run_id for one in state.machine.attempts if one.name in row and one.run_id]
     ended = pl.col("action").is_in(["rejected", "failed"]) & pl.col("run_id").is_in(ids)
     rows = decisions(lake, state.model).filter(ended | (pl.col("code") == FORMER_BETTER))
@@ -122,7 +122,7 @@ def _bad_data(model: Model, state: State, said: Decision) -> Alert:
     )
     return Alert(
         cause="bad_data", asset=model.table, episode=str(said.episode), role="it" if alone else "domain_expert",
-        symptom=short(symptom), since=since, why=" ".join(state.bad),
+        symptom=short(symptom), since=since, why=" ".join(one.why for one in state.broken),
         done=f"{_serves(state)}; nothing is learnt from these days.",
         to_do=" ".join(dict.fromkeys(map(_mend, state.broken))), links=(link(model.table),), owners=model.owners,
     )  # fmt: skip
@@ -132,7 +132,15 @@ def _mend(one: Broken) -> str:
     """What a person can do about it."""
     if one.kind == "late":
         return f"Land what is missing of {one.table}; what came and when: lightkeeper check history {one.table}."
-    corrected = f"Land a corrected file of {one.table} for {one.day}"
     if one.kind == "suspect":
-        return f'{corrected}, or say that it was so: lightkeeper check accept {one.table} {one.day} --why "..."'
-    return f"{corrected}, or wait: what fails for {LASTS} days is how the world is, and is learnt."
+        return mended(one.table, one.day)
+    return f"{_corrected(one.table, one.day)}, or wait: what fails for {LASTS} days is how the world is, and is learnt."
+
+
+def mended(table: object, day: object) -> str:
+    """What a person can do about a suspect day of a table."""
+    return f'{_corrected(table, day)}, or say that it was so: lightkeeper check accept {table} {day} --why "..."'
+
+
+def _corrected(table: object, day: object) -> str:
+    return f"Land a corrected file of {table} for {day}"

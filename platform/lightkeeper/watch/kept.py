@@ -120,22 +120,15 @@ class Days:
             like = cells.columns.get(str(column))
             if like is None or not like.cells.size:
                 continue
-            counts = np.zeros((len(days), like.cells.size), np.int64)
-            for day, held in rows.select("day", "counts").iter_rows():
-                if len(held) == like.cells.size:  # else the column was of another kind that day
-                    counts[days[day]] = held
+            counts = _counts(rows, days, like.cells.size)
             found.append(DayCounts(compared_name(str(column), str(segment)), like.cells.kind, counts))
             if not segment and column in members:
                 found.append(_levels(str(column), members[str(column)].member, rows, days))
         return found
 
-    def categories(self, column: str, days: Sequence[date], size: int) -> NDArray[np.int64]:
-        """(days, size): rows of each frequent value of a text column on some of the known days; 0 where it was of another kind."""
-        places, counts = {day: place for place, day in enumerate(days)}, np.zeros((len(days), size), np.int64)
-        for day, held in self.of(column).select("day", "counts").iter_rows():
-            if day in places and len(held) == size + 2:
-                counts[places[day]] = held[:size]
-        return counts
+    def counts(self, column: str, size: int) -> NDArray[np.int64]:
+        """(days, size): the counts of one column; a day without a row of it is all zero."""
+        return _counts(self.of(column), {day: place for place, day in enumerate(self.days)}, size)
 
     def volumes(self) -> DayLevels:
         """The rows of each day."""
@@ -150,6 +143,14 @@ class Days:
         """`day`, `rows`, `repeated`."""
         whole = self.rows.filter(pl.col("segment") == "")
         return whole.group_by("day").agg(pl.col("rows").max(), pl.col("repeated").max()).sort("day")
+
+
+def _counts(rows: pl.DataFrame, days: Mapping[date, int], size: int) -> NDArray[np.int64]:
+    counts = np.zeros((len(days), size), np.int64)
+    for day, held in rows.select("day", "counts").iter_rows():
+        if len(held) == size:  # else the column was of another kind that day
+            counts[days[day]] = held
+    return counts
 
 
 def _levels(column: str, member: str, rows: pl.DataFrame, days: Mapping[date, int]) -> DayLevels:

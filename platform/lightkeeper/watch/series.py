@@ -13,7 +13,7 @@ from typing import cast
 
 import polars as pl
 
-from lightkeeper.measure.anomaly import WINDOWS, anomalies, more_than_a_day
+from lightkeeper.measure.anomaly import BAND_OF_SD, WINDOWS, anomalies, more_than_a_day
 from lightkeeper.measure.intervals import Settings, calibrate
 from lightkeeper.models.forecasting import Server
 from lightkeeper.models.model import Model
@@ -27,7 +27,6 @@ _WRONG, _WRONG_TOGETHER = 0.1, 0.05  # shares of the named series that may be na
 _LEAST_WIDTH = 0.25  # of the median width: the band of a series that hardly moves is no measure
 _HISTORY = 182  # days that a series is compared with while the naive forecast serves
 _REMEMBERED = 0.5  # autocorrelation from a day to the next up to which days count one by one
-_BAND_OF_SD = 1.2816  # half of an 80% band of a normal, in its sd
 
 
 def anomalous(
@@ -99,7 +98,7 @@ def _beside_own_days(model: Model, nearest: pl.DataFrame, known: pl.DataFrame) -
     past = known.filter(pl.col(model.time).is_between(first - timedelta(_HISTORY), first, closed="left")).select(*keys, day, actual)
     weekday = pl.col("day").dt.weekday().alias("_weekday")
     usual = past.group_by(*keys, weekday).agg(pl.col("actual").mean().alias("forecast"))
-    spread = past.group_by(keys).agg((_BAND_OF_SD * pl.col("actual").std()).alias("width"))
+    spread = past.group_by(keys).agg((BAND_OF_SD * pl.col("actual").std()).alias("width"))
     rows = (nearest.select(*keys, day, pl.col("actual").cast(pl.Float64)), past)
     now, then = (
         one.with_columns(weekday).join(usual, on=[*keys, "_weekday"]).join(spread, on=keys).drop("_weekday") for one in rows

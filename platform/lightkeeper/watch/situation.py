@@ -5,7 +5,7 @@ Three small tables answer for all models together: the states of checks, the sus
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -52,13 +52,13 @@ def situations(lake: Lake, learners: Sequence[Learner], events: Sequence[Event] 
     found = {}
     for one in learners:
         model, of_model = one.model, mine.get((one.model.name,), ledger.clear())
-        serves, bad = standing(of_model, model.name)[0], _bad(one, by_asset, days)
+        serves = standing(of_model, model.name)[0]
         found[model.name] = State(
             model.name, serves, model.retrain_if, model.judged_days, now,
             _matured(model, by_asset), tuple(_causes(model, by_asset, moved.get(model.name), now)),
-            tuple(why for why, _ in bad),
+            tuple(_broken(one, by_asset, days)),
             tried[model.name], tuple(events), _learnt(of_model, serves), model.promote_if.least_days,
-            _followed(model, by_asset, moved.get(model.name), now), tuple(broken for _, broken in bad),
+            _followed(model, by_asset, moved.get(model.name), now),
         )  # fmt: skip
     return found
 
@@ -135,18 +135,15 @@ def _worth(row: Mapping[str, Any]) -> str:
     return "" if row["impact"] is None else f"about {row['impact']:,.2f} {row['unit'] or ''} a row"
 
 
-def _bad(one: Learner, rows: _Rows, days: _Rows) -> list[tuple[str, Broken]]:
-    """Why a model's data must not be learnt from now, and what is wrong with which table."""
-    found = [
-        (f"{table} of {row['day']} is suspect: {row['why']}", Broken("suspect", table, row["day"]))
-        for table in one.raw
-        for row in days.get(table, [])
-    ]
+def _broken(one: Learner, rows: _Rows, days: _Rows) -> Iterator[Broken]:
+    """Why a model's data must not be learnt from now."""
+    for table in one.raw:
+        for row in days.get(table, []):
+            yield Broken("suspect", table, f"{table} of {row['day']} is suspect: {row['why']}", row["day"])
     for table in one.tables:
         for row in rows.get(table, []):
             if row["check"] == "freshness" and row["state"] == "failed":
-                found.append((f"{table} is late: {row['why']}", Broken("late", table, row["day"])))
+                yield Broken("late", table, f"{table} is late: {row['why']}", row["day"])
             elif table in one.raw and row["check"] in _OF_VALUES and row["state"] == "failed" and row["failing"] < LASTS:
                 why = f"{table} {row['check']} fails since {row['since']}, which may be a broken file: {row['why']}"
-                found.append((why, Broken("values", table, row["day"])))
-    return found
+                yield Broken("values", table, why, row["day"])

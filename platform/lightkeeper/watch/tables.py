@@ -226,13 +226,12 @@ def _duplicates(watched: Watched, past: Days, known: Days, day: date) -> Verdict
 def _members(watched: Watched, reference: Reference, known: Days, day: date) -> Verdict:
     """Values of text columns whose rows are odd; how many rows a value of a key has is what the key makes it."""
     recent = known.between(day - timedelta(HISTORY + 2 * max(WINDOWS)), day)
-    days = recent.days
     columns = [
-        MemberRows(name, one.cells.categories, recent.categories(name, days, len(one.cells.categories)))
+        MemberRows(name, one.cells.categories, recent.counts(name, one.cells.size)[:, :-2])
         for name, one in reference.cells.columns.items()
         if one.cells.kind == "category" and one.cells.categories and name not in watched.key
     ]
-    return member_rows(days, columns)
+    return member_rows(recent.days, columns)
 
 
 def _rates(looking: _Look, reference: Reference, past: Days, known: Days, day: date) -> list[Verdict]:
