@@ -28,7 +28,7 @@ from lightkeeper.models.registry import Trained
 from lightkeeper.models.training import assert_columns, assert_known, assert_same_types
 from lightkeeper.values import TableVersion, version_name
 
-__all__ = ["NOTES", "ROW", "Judgement", "Panel", "judge", "judgement_rows", "loss_for", "panel_of", "scored_panel"]
+__all__ = ["NOTES", "ROW", "Judgement", "Panel", "judge", "judgement_rows", "loss_for", "panel_of"]
 
 _MEDIANS = {"regression_l1", "mape", "fair"}  # objectives whose forecast is a median, to be judged by absolute errors
 _WEEK = 7
@@ -135,7 +135,7 @@ def judge(model: Model, table: pl.LazyFrame, challenger: Trained, champion: Trai
     found = {name: one.scored(panel.judged) for name, one in fitted.items()}
     found["naive"] = naive_forecasts(model, panel.known, panel.judged, panel.cut)
     found.setdefault("champion", found["naive"])
-    scored_rows = {name: scored_panel(model, panel, found[name]) for name in _CONTENDERS}
+    scored_rows = {name: _scored_panel(model, panel, found[name]) for name in _CONTENDERS}
     held = tried(model.expectations, challenger.fitted, panel.judged, scored_rows["challenger"], model.kind, model.time)
     numbers = {"challenger": challenger.version.number, "champion": champion.version.number if champion else 0, "naive": 0}
     contest = _contest(model, scored_rows, numbers, [one for one in held if not one.holds])
@@ -174,7 +174,7 @@ def panel_of(model: Model, table: pl.LazyFrame, challenger: Trained, champion: T
     return Panel(known.select(*model.row_key, model.target).collect(), judged, cut)
 
 
-def scored_panel(model: Model, panel: Panel, found: pl.DataFrame) -> pl.DataFrame:
+def _scored_panel(model: Model, panel: Panel, found: pl.DataFrame) -> pl.DataFrame:
     """The judged rows beside one contender's forecasts, with scales, slices and the bands that its own errors give."""
     rows = scored(model, panel.judged, found, panel.cut).with_columns(_step(model), *(panel.judged[name] for name in model.slices))
     return _banded(model, with_scales(model, rows, panel.known, panel.cut))

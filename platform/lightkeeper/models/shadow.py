@@ -12,9 +12,9 @@ import polars as pl
 
 from lightkeeper.measure.compared import compared, told
 from lightkeeper.measure.skill import daily
-from lightkeeper.models.backtesting import naive_forecasts
+from lightkeeper.models.backtesting import naive_forecasts, scored, with_scales
 from lightkeeper.models.following import as_served
-from lightkeeper.models.judging import loss_for, panel_of, scored_panel
+from lightkeeper.models.judging import loss_for, panel_of
 from lightkeeper.models.model import Model
 from lightkeeper.models.registry import Trained
 from lightkeeper.values import Verdict, version_name
@@ -55,15 +55,15 @@ def former(model: Model, table: pl.LazyFrame, serving: Trained, before: Trained 
 
 
 def _days(model: Model, table: pl.LazyFrame, serving: Trained, before: Trained | None) -> pl.DataFrame:
-    """What both lost on each day that neither has seen, oldest first."""
+    """What both lost on each of the days that are looked at, oldest first: those that neither has seen, 56 at most."""
     panel = panel_of(model, table, serving, before)
     empty: dict[str, Any] = {"day": pl.Date, "weight": pl.Float64, "serving": pl.Float64, "former": pl.Float64}
     if panel.judged.is_empty():
         return pl.DataFrame(schema=empty)
-    mine = scored_panel(model, panel, as_served(model, serving, table, panel.judged))
-    other = (
-        as_served(model, before, table, panel.judged) if before else naive_forecasts(model, panel.known, panel.judged, panel.cut)
-    )
-    theirs = scored_panel(model, panel, other)
-    wide = mine.with_columns(mine["forecast"].alias("serving"), theirs["forecast"].alias("former"))
+    looked_at = panel.judged[model.time].unique().sort().head(LOOKS[-1])
+    rows = panel.judged.filter(pl.col(model.time) <= looked_at[-1])
+    theirs = as_served(model, before, table, rows) if before else naive_forecasts(model, panel.known, rows, panel.cut)
+    mine = scored(model, rows, as_served(model, serving, table, rows), panel.cut)
+    both = mine.with_columns(mine["forecast"].alias("serving"), theirs["forecast"].alias("former"))
+    wide = with_scales(model, both, panel.known, panel.cut)
     return daily(wide, {"serving": "serving", "former": "former"}, loss_for(model), time=model.time).sort("day")
