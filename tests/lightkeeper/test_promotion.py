@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from lightkeeper.errors import Conflict, ModelAltered, Refused
 from lightkeeper.lake.table import Lake
 from lightkeeper.models.attempts import began, machine
-from lightkeeper.models.decisions import champion, decisions, promoted
+from lightkeeper.models.decisions import champion, decided, decisions, promoted, rolled_back, standing
 from lightkeeper.models.judging import judge, judgement_rows
 from lightkeeper.models.promotion import Bench, by_hand, follow, unfollowed
 from lightkeeper.models.registry import calibration_of, read_version, summary
@@ -179,3 +184,121 @@ def test_a_person_promotes_a_version_that_is_there_and_whole(lake: Lake) -> None
     with pytest.raises(ModelAltered):
         by_hand(lake, "lamps", 2, "user of the test", "I like it")
     assert champion(lake, "lamps").name == "lamps:v1"
+
+
+@cache
+def judged() -> pl.DataFrame:
+    """A judgement as it is written, of a challenger beside the naive forecast."""
+    found = judge(LAMPS, table().lazy(), trained(LAMPS, table()), None, 0.05)
+    return judgement_rows(LAMPS, found, 1, NOW, TableVersion("lamp_features", 0)).head(1)
+
+
+@cache
+def challenger(number: int) -> pl.DataFrame:
+    return row(LAMPS, table(number), number)
+
+
+class Promotions(RuleBasedStateMachine):
+    """Runs train, judge and do what follows, are killed on the way and taken up; people promote and roll back in between."""
+
+    @initialize()
+    def begin(self) -> None:
+        self.folder = tempfile.TemporaryDirectory()
+        self.lake = Lake(self.folder.name, clock=lambda: NOW)
+        self.judgements, self.interfered = 0, False
+
+    @rule(action=st.sampled_from(["promote", "reject", "naive"]), killed=st.booleans())
+    def a_run_trains_and_judges(self, action: str, killed: bool) -> None:  # noqa: FBT001 - drawn
+        self.judgements += 1
+        number = summary(self.lake.read("lamps_model"))["version"].max() if self.lake.exists("lamps_model") else 0
+        self.challenger, serves = int(str(number)) + 1, champion(self.lake, "lamps").version
+        self.lake.write("lamp_features", table(self.challenger))
+        self.lake.append("lamps_model", challenger(self.challenger))
+        one = judged().with_columns(
+            judgement=pl.lit(self.judgements, pl.Int64), challenger=pl.lit(self.challenger, pl.Int64), action=pl.lit(action),
+            champion=pl.lit(serves, pl.Int64), table_version=pl.lit(str(self.lake.version("lamp_features"))),
+        )  # fmt: skip
+        self.lake.append("lamps_judgement", one)
+        self.interfered = False
+        if not killed:
+            said = Decision("lamps", "judged", self.challenger, "run", "so", serves, judgement=self.judgements, run_id=self.run())
+            decided(self.lake, said)
+
+    def run(self) -> str:
+        return f"run-{self.judgements}"
+
+    @rule(
+        killed=st.sampled_from(["not", "before its refit is written", "after"]),
+        meanwhile=st.sampled_from(["nothing", "a promotion before", "a rollback after"]),
+    )
+    def what_follows_is_done(self, killed: str, meanwhile: str) -> None:
+        taken = unfollowed(self.lake, "lamps", self.lake.read("lamps_judgement")) if self.judgements else None
+        if taken is None:
+            return
+        if meanwhile == "a promotion before":
+            self.a_person_promotes(self.challenger)
+        self.follow(taken, killed)
+        if meanwhile == "a rollback after":
+            self.a_person_rolls_back()
+            self.what_follows_is_done(killed, "nothing")
+
+    def follow(self, taken: Mapping[str, Any], killed: str) -> None:
+        def write(one: pl.DataFrame, _: int, __: TableVersion) -> None:
+            if killed.startswith("before"):
+                raise KeyboardInterrupt
+            self.lake.append("lamps_model", one)
+            if killed == "after":
+                raise KeyboardInterrupt
+
+        try:
+            follow(replace(bench(self.lake, write), run_id=self.run()), taken)
+        except KeyboardInterrupt:
+            assert killed != "not"
+        except Conflict:
+            assert self.interfered
+
+    @rule(serves=st.integers(0, 3))
+    def a_person_promotes(self, serves: int) -> None:
+        try:
+            self.interfered |= by_hand(self.lake, "lamps", serves, "user ada", "I like it")
+        except Refused:
+            assert serves
+            assert not self.judgements or serves > self.challenger
+
+    @rule()
+    def a_person_rolls_back(self) -> None:
+        try:
+            rolled_back(self.lake, Decision("lamps", "rolled_back", 0, "user ada", "it is odd", code="by_hand"))
+            self.interfered = True
+        except Refused:
+            assert standing(decisions(self.lake), "lamps") == [0]
+
+    @invariant()
+    def nobody_is_promoted_without_a_judgement_that_said_so(self) -> None:
+        if not hasattr(self, "lake"):
+            return
+        rows, serves, followed = decisions(self.lake), 0, list[int]()
+        for one in rows.iter_rows(named=True):
+            if one["judgement"] is not None and one["action"] != "judged":
+                followed.append(one["judgement"])
+            if one["action"] == "promoted" and one["code"] != "by_hand":
+                mine = (
+                    self.lake.read("lamps_judgement").filter(pl.col("judgement") == one["judgement"]).collect().row(0, named=True)
+                )
+                assert mine["action"] == ("promote" if one["version"] else "naive")
+                assert mine["champion"] == serves
+                if one["version"]:
+                    made = summary(self.lake.read("lamps_model")).row(by_predicate=pl.col("version") == one["version"], named=True)
+                    assert (made["role"], made["judged"]) == ("refit", mine["challenger"])
+            serves = one["version"] if one["action"] in {"promoted", "rolled_back"} else serves
+        assert len(followed) == len(set(followed))
+
+    def teardown(self) -> None:
+        if hasattr(self, "folder"):
+            self.folder.cleanup()
+
+
+Promotions.TestCase.settings = settings(
+    max_examples=12, stateful_step_count=12, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True
+)
+TestPromotions = Promotions.TestCase
