@@ -169,6 +169,36 @@ def test_bad_days_in_the_reference_are_left_out_and_hide_no_later_shift(seed: in
 
 
 @pytest.mark.parametrize(("days", "phi"), [(1, 0.0), (2, 0.0), (5, 0.0), (40, 0.5), (HALF, 0.95)])
+def beside_a_mean_of_91_days(seed: int, days: int) -> tuple[list[int], list[Column]]:
+    """Five figures of a memory of some days, and a sixth that is the mean of the last 91 days of something."""
+    random, rows = np.random.default_rng(seed), np.full(days, 60)
+    short: list[Column] = [DayLevels(f"x{n}", 0.1 * autoregressive(random, days, 0.5), rows) for n in range(5)]
+    mean = np.convolve(random.standard_normal(days + 90), np.ones(91) / 91**0.5, "valid")
+    return list(range(FIRST, FIRST + days)), [*short, DayLevels("mean", 0.1 * mean, rows)]
+
+
+@pytest.mark.parametrize("seed", [3, 4, 5, 6, 7, 8])
+def test_a_column_of_a_far_longer_memory_has_limits_of_its_own(seed: int) -> None:
+    at, columns = beside_a_mean_of_91_days(seed, 700)
+    quiet = reference(at, columns, 400)
+    seen = drifted(quiet, at, columns, range(400, 700))
+    assert not any("mean" in one for one in seen)
+    widths = {
+        one.name: one.scales[1] / np.std(one_.values[:400]) for one in quiet.columns for one_ in columns if one_.name == one.name
+    }
+    assert widths.pop("mean") > 1.5 * max(widths.values())
+    moved = risen_of(columns, "mean", 12.0, slice(500, 700))
+    assert sum("mean" in one for one in drifted(quiet, at, moved, range(500, 520))) > 15
+
+
+def risen_of(columns: list[Column], name: str, sd: float, days: Any) -> list[Column]:
+    one = next(one for one in columns if one.name == name)
+    assert isinstance(one, DayLevels)
+    values = one.values.copy()
+    values[days] += sd * np.std(values)
+    return with_column(columns, DayLevels(name, values, one.rows, one.kind))
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 def test_with_few_days_or_a_long_memory_nothing_is_called_drift_and_days_are_missing(seed: int, days: int, phi: float) -> None:
     at, columns = world(seed, days + 7, phi)

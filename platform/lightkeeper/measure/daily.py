@@ -17,8 +17,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
+from itertools import takewhile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,6 +55,7 @@ _ODD = 2.2  # x the median day's largest robust z: an odd day is no reference
 _USUAL = 2.0  # the least largest z of a median day: of a single column it is about 0
 _ODD_MOST = 0.1  # share of the days that may be odd
 _MARGIN, _MEMORY = 1.05, 8.5
+_SLOW = 2.5  # x the memory of the table: such a column has limits of its own
 _MAD = 1.4826
 _MOST = 0.5  # share of the days on which a column has rows
 _TINY = 1e-12
@@ -126,10 +128,26 @@ def calibrate(days: Sequence[int] | _Ints, columns: Sequence[DayCounts | DayLeve
     if not reference:
         return Quiet(*span, left_out, 1.0, (math.inf,) * 4, ())
     own = scored(at[kept], reference, [place for _, place in used], own=True)
-    tau = float(np.mean([_memory(own.deviation[:, place]) for place in range(len(reference))]))
-    margin = _MARGIN + _MEMORY * tau / days_kept
+    tau = float(np.mean([_memory(one) for one in own.deviation.T]))
+    margin = _margin(tau, days_kept)
     limits = [_largest(one, alpha) * margin for one in own.lasting] + [_largest(own.jump, alpha / 2) * margin]
-    return Quiet(*span, left_out, tau, tuple(limits), reference)
+    slow = [_slower(_whole_memory(one), tau, days_kept) for one in own.deviation.T]
+    return Quiet(*span, left_out, tau, tuple(limits), tuple(map(_widened, reference, slow)))
+
+
+def _margin(tau: float, days: int) -> float:
+    """By how much a limit lies above the largest of the quiet days: they tell less, the longer their memory."""
+    return _MARGIN + _MEMORY * tau / days
+
+
+def _slower(own: float, tau: float, days: int) -> float:
+    """How much wider a column's limits are, whose memory is far longer than that of the others: a mean of 91 days is one."""
+    return _margin(own, days) / _margin(tau, days) if own > _SLOW * tau else 1.0
+
+
+def _widened(column: QuietColumn, by: float) -> QuietColumn:
+    scales, (one, two) = tuple(scale * by for scale in column.scales), column.errors
+    return replace(column, scales=scales, errors=(one * by, two * by))
 
 
 def judge(quiet: Quiet, days: Sequence[int], columns: Sequence[DayCounts | DayLevels], floor: float = FLOOR) -> list[Found]:
@@ -251,6 +269,12 @@ def _memory(deviation: _Floats) -> float:
     """Days of memory: 1 + twice the sum of the positive autocorrelations up to a lag of two weeks."""
     lags = range(1, min(_LAGS, len(deviation) - 2) + 1)
     return 1.0 + 2.0 * sum(max(0.0, _autocorrelation(deviation, lag)) for lag in lags)
+
+
+def _whole_memory(deviation: _Floats) -> float:
+    """The same of a column alone: up to the first lag, within a quarter of the days, that is not positive (Geyer 1992)."""
+    lags = (_autocorrelation(deviation, lag) for lag in range(1, len(deviation) // 4))
+    return 1.0 + 2.0 * sum(takewhile(lambda one: one > 0, lags))
 
 
 def _autocorrelation(values: _Floats, lag: int) -> float:
