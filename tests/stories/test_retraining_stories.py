@@ -547,6 +547,7 @@ def test_a_version_that_nobody_looked_at_is_looked_at_by_the_run_before_it_train
     before = actions(lamps)
     materialize(lamps.defs, lamps.instance, request.asset_selection or [], tags=dict(request.tags))
     assert actions(lamps)[len(before) :] == ["attempted", "held"]
+    assert decisions(lamps.lake)["pins"].to_list()[-2:] == [[str(lamps.lake.version("lamp_features"))]] * 2
     assert f"lamp_features of {last} is suspect" in decisions(lamps.lake)["why"][-1]
     assert machine(lamps.lake, "lamps", 3).attempts[-1].outcome == "held"
     assert list(lamps.senses.settle()) == []
