@@ -13,6 +13,7 @@ import pytest
 from lightkeeper.lake.table import Lake
 from lightkeeper.lake.verdicts import Judged, record
 from lightkeeper.lake.verdicts import states as kept
+from lightkeeper.measure.daily import Found
 from lightkeeper.values import Verdict
 from lightkeeper.watch.drawing import Watched
 from lightkeeper.watch.kept import last_reference
@@ -153,12 +154,76 @@ def test_a_day_that_was_replaced_is_counted_and_judged_anew(shop: Shop) -> None:
     assert states(shop.land(day_of(HISTORY)), "range") == {"passed"}
 
 
-def test_a_promotion_draws_a_new_reference(shop: Shop) -> None:
+def test_a_day_of_the_reference_that_is_replaced_is_judged_and_so_is_its_correction(shop: Shop) -> None:
+    old, good = FIRST + timedelta(30), day_of(30)
+    for rows, state in ((good.with_columns(size=pl.lit(9e9)), "failed"), (good, "passed")):
+        shop.lake.write("orders", rows, by="day", replace=[old])
+        found = {one.day: one for one in shop.look()}
+        assert list(found) == [old, FIRST + timedelta(HISTORY - 1)]
+        assert states(list(found[old].verdicts), "range") == {state}
+
+
+def test_the_same_rows_written_anew_are_not_judged_again(shop: Shop) -> None:
+    rows = shop.lake.read("orders").collect()
+    shop.lake.write("orders", rows.with_columns(size=pl.when(pl.col("day") == FIRST).then(0.0).otherwise(pl.col("size"))), by="day")
+    assert [one.day for one in shop.look()] == [FIRST, FIRST + timedelta(HISTORY - 1)]
+
+
+@pytest.mark.parametrize("promoted", [False, True])
+def test_every_day_that_came_since_the_last_look_is_judged(shop: Shop, promoted: bool) -> None:  # noqa: FBT001 - drawn
+    shop.today += timedelta(40)
+    later = [day_of(HISTORY + number) for number in range(40)]
+    later[2] = later[2].with_columns(size=pl.lit(9e9))
+    shop.lake.write("orders", pl.concat(later), by="day", replace=[one["day"][0] for one in later])
+    found = shop.look(promoted=shop.lake.clock() if promoted else None)
+    assert [one.day for one in found] == [one["day"][0] for one in later]
+    assert "failed" in states(list(found[2].verdicts), "range") | states(list(found[2].verdicts), "drift")
+
+
+@pytest.mark.parametrize(("promoted", "number"), [(timedelta(0), 2), (timedelta(days=90), 1)])
+def test_a_promotion_draws_a_new_reference_unless_it_is_ahead_of_the_clock(shop: Shop, promoted: timedelta, number: int) -> None:
     shop.land(day_of(HISTORY))
-    shop.look(promoted=datetime(2030, 1, 1, tzinfo=UTC))
+    shop.look(promoted=shop.lake.clock() + promoted)
     reference = last_reference(shop.lake, "orders")
     assert reference is not None
-    assert reference.number == 2
+    assert reference.number == number
+
+
+def test_rows_that_share_their_key_are_duplicates_and_without_the_key_it_is_unknown(tmp_path: Path) -> None:
+    shop = Shop(tmp_path, Watched("orders", "day", key=("day", "code")))
+    assert states(shop.land(day_of(HISTORY)), "duplicates") == {"passed"}
+    twice = day_of(HISTORY + 1).with_columns(code=pl.lit("0001"))
+    assert states(shop.land(twice), "duplicates") == {"failed"}
+    shop.lake.migrate("orders", lambda rows: rows.drop("code"), "the till changed")
+    assert states(list(shop.look()[-1].verdicts), "duplicates") == {"unknown"}
+
+
+def test_a_text_that_became_a_number_is_no_member_and_a_number_that_became_a_text_has_no_range(tmp_path: Path) -> None:
+    shop = Shop(tmp_path)
+    rows = [day_of(HISTORY + number).with_columns(shop=pl.lit("north")) for number in range(3)]
+    codes = {"north": 1, "south": 2, "east": 3}
+    change = (pl.col("shop").replace_strict(codes, return_dtype=pl.Int64), pl.col("size").cast(pl.String))
+    shop.lake.migrate("orders", lambda frame: frame.with_columns(change), "the till changed")
+    found = [shop.land(one.with_columns(change)) for one in rows][-1]
+    (members,) = [one for one in found if one.check == "members"]
+    assert (members.state, "No column" in members.why) == ("passed", True)
+    (ranged,) = [one for one in found if one.check == "range"]
+    assert (ranged.state, "size" in ranged.why) == ("unknown", True)
+
+
+def test_a_drift_is_kept_beside_a_column_that_vanished(shop: Shop) -> None:
+    shop.lake.migrate("orders", lambda rows: rows.drop("shop"), "the till changed")
+    for number in range(4):
+        shop.land(day_of(HISTORY + number, shift=10.0).drop("shop"))
+    (row,) = kept(shop.lake).rows(pl.col("check") == "drift").iter_rows(named=True)
+    assert (row["state"], sorted(row["columns"])) == ("failed", ["shop", "size"])
+    assert "shop vanished" in row["why"]
+    assert "size: moved" in row["why"]
+
+
+def test_a_level_that_fell_is_told_as_below() -> None:
+    assert Found("units", "level", True, 1.5, 0.1, 2.0, 9, rising=False).told == "60.0% below"
+    assert Found("units", "level", True, 0.07, 0.1, 2.0, 9).told == "7.0% above"
 
 
 @pytest.mark.parametrize(("shift", "number"), [(0.0, 2), (10.0, 1)])
@@ -189,7 +254,8 @@ def test_a_column_of_another_type_fails_alone_and_the_others_are_judged_on(shop:
     shop.lake.migrate("orders", lambda rows: rows.with_columns(empty.alias(column)), "the till changed")
     found = shop.look()[-1].verdicts
     assert [(one.column, one.state) for one in found if one.check == "drift" and one.bad] == [(column, "failed")]
-    assert states(list(found), "nulls") == states(list(found), "range") == {"passed"}
+    assert states(list(found), "nulls") == {"passed"}
+    assert states(list(found), "range") == {"unknown" if column == "size" else "passed"}
 
 
 def test_a_column_that_was_taken_away_is_forgotten_and_a_new_one_watched_when_twice_as_many_days_are_known(shop: Shop) -> None:
@@ -227,7 +293,8 @@ def test_a_table_of_days_and_times_alone_is_unknown_and_says_why(tmp_path: Path)
 def test_a_column_whose_name_looks_like_one_of_its_segments_keeps_its_name(tmp_path: Path) -> None:
     shop = Shop(tmp_path, Watched("orders", "day", segments=("shop",)))
     shop.lake.migrate("orders", lambda rows: rows.rename({"size": "size | shop=north"}), "an odd name")
-    shop.look(promoted=datetime(2030, 1, 1, tzinfo=UTC))
+    shop.today += timedelta(1)
+    shop.look(promoted=shop.lake.clock())
     day = day_of(HISTORY).rename({"size": "size | shop=north"})
     named = {(one.column, one.segment) for one in shop.land(day) if one.check == "drift"}
     assert {("size | shop=north", None), ("size | shop=north", "shop=north"), ("shop", None)} <= named
@@ -264,7 +331,8 @@ def test_three_days_that_are_few_together_fail_though_none_is_alone(shop: Shop) 
     assert volumes[0].state == "passed"
     assert volumes[-1].state == "failed"
     assert (volumes[-1].limit, volumes[-1].measured) > (0.99, 1.0)
-    assert "The last 3 days together are off by" in volumes[-1].why
+    assert "The last 3 days together have" in volumes[-1].why
+    assert "% below what is usual" in volumes[-1].why
 
 
 def test_a_text_of_rare_values_is_told_as_such_and_has_not_passed(shop: Shop) -> None:

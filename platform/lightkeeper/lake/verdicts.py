@@ -165,10 +165,16 @@ def _state(judged: Judged, check: str, before: Mapping[str, Any] | None, now: ob
         "asset": judged.asset, "check": check, "state": worst.state, "failing": failing,
         "columns": list(columns), "columns_since": list(columns.values()),
         "since": before["since"] if before is not None and same else today,
-        "measured": worst.measured, "limit": worst.limit, "n": worst.n, "kind": worst.kind, "why": worst.why,
+        "measured": worst.measured, "limit": worst.limit, "n": worst.n, "kind": worst.kind, "why": _why(worst, mine),
         "day": judged.day, "version": judged.version.version, "known_at": now, "run_id": judged.run_id,
         "impact": worst.extra.get("impact"), "unit": worst.extra.get("unit"),
     }  # fmt: skip
+
+
+def _why(worst: Verdict, mine: Sequence[Verdict]) -> str:
+    """The worst one's sentence, and the first one's of those that are bad in another way."""
+    other = next((one.why for one in mine if one.bad and one.state != worst.state), None)
+    return worst.why if other is None else f"{worst.why} {other}"
 
 
 def _failing(worst: Verdict, day: date | None, before: Mapping[str, Any] | None) -> int:
@@ -181,9 +187,10 @@ def _failing(worst: Verdict, day: date | None, before: Mapping[str, Any] | None)
 
 
 def _columns(mine: Sequence[Verdict], worst: Verdict, today: date, before: Mapping[str, Any] | None) -> dict[str, date]:
-    """The columns in the worst state, each with the day since when."""
+    """The columns that are bad, else those in the worst state, each with the day since when."""
     known = {} if before is None or not before["failing"] else _known(before)
-    named = dict.fromkeys(str(one.column) for one in mine if one.state == worst.state and one.column)
+    alike = [one for one in mine if (one.bad if worst.bad else one.state == worst.state)]
+    named = dict.fromkeys(str(one.column) for one in alike if one.column)
     return {name: known.get(name, today) for name in named}
 
 

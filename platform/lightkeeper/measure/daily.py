@@ -55,7 +55,7 @@ _ODD = 2.2  # x the median day's largest robust z: an odd day is no reference
 _USUAL = 2.0  # the least largest z of a median day: of a single column it is about 0
 _ODD_MOST = 0.1  # share of the days that may be odd
 _MARGIN, _MEMORY = 1.05, 8.5
-_SLOW = 2.5  # x the memory of the table: such a column has limits of its own
+_SLOW = 1.5  # x the memory of the table, and more than two weeks: such a column has limits of its own
 _MAD = 1.4826
 _MOST = 0.5  # share of the days on which a column has rows
 _TINY = 1e-12
@@ -75,6 +75,7 @@ class Found:
         smallest: the least lasting effect that would have been called drift.
         strength: the largest of the statistics, in its limit: above 1 is beyond it.
         rows: of the last three days.
+        rising: whether a level or a total lies above what is usual.
     """
 
     column: str
@@ -84,6 +85,12 @@ class Found:
     smallest: float
     strength: float
     rows: int
+    rising: bool = True
+
+    @property
+    def told(self) -> str:
+        """The effect of a level or a total in words, such as 60.0% below."""
+        return f"{self.effect:.1%} above" if self.rising else f"{self.effect / (1 + self.effect):.1%} below"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -141,8 +148,12 @@ def _margin(tau: float, days: int) -> float:
 
 
 def _slower(own: float, tau: float, days: int) -> float:
-    """How much wider a column's limits are, whose memory is far longer than that of the others: a mean of 91 days is one."""
-    return _margin(own, days) / _margin(tau, days) if own > _SLOW * tau else 1.0
+    """How much wider the limits of a column are whose memory is far longer than the table's: a mean of 91 days is one.
+
+    Its history holds few independent values, so that its scale is a guess as well: its memory counts twice.
+    """
+    slow = own > _LAGS and own > _SLOW * tau
+    return _margin(2.0 * own, days) / _margin(tau, days) if slow else 1.0
 
 
 def _widened(column: QuietColumn, by: float) -> QuietColumn:
@@ -179,7 +190,8 @@ def judge(quiet: Quiet, days: Sequence[int], columns: Sequence[DayCounts | DayLe
         smallest = max(floor, column.effect(_least(quiet, column)))
         seen = bool(drifted[number]) and effect >= floor
         beyond, rows = float(strength[-1, number]), int(last.rows.sum())
-        found.append(Found(column.name, column.kind, seen, effect, smallest, beyond, rows))
+        rising = float(scores.deviation[-_DISTANCE:, number].sum()) > 0
+        found.append(Found(column.name, column.kind, seen, effect, smallest, beyond, rows, rising))
     return sorted(found, key=lambda one: (not one.drifted, -one.effect))
 
 

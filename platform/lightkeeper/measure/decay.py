@@ -93,7 +93,7 @@ def covers(days: pl.DataFrame, level: float) -> Verdict:
     limit = level - max(_SHORT, _quantile(df, _ALPHA_SHARE) * error)
     if limit <= 0:
         why = (
-            f"Bands at {level:.0%} covered {share:.1%} of {int(n.sum()):,} values; {len(n)} days are too few for a limit above 0%."
+            f"Bands at {level:.0%} covered {share:.1%} of {int(n.sum()):,} values; its {len(n)} days differ too much to be judged."
         )
         return Verdict("coverage", "learning", why, share, None, int(n.sum()))
     generous = share - level > _GENEROUS * (1 - level)

@@ -136,7 +136,7 @@ def fresh(newest: date | None, now: datetime, usual: Usual | None, fresh_within:
     if newest > now.date():
         why = f"The newest event day {newest} lies after now ({now:%Y-%m-%d %H:%M} UTC): the clock or the day is wrong."
         return Verdict("freshness", "unknown", why, n=days)
-    known = usual if usual and usual.span >= FEWEST else None
+    known = usual if usual and usual.span >= FEWEST and usual.weekdays else None  # without weekdays no day is expected
     missing = _missing(newest, now, known)
     age = _hours(max(timedelta(0), now - _start(newest + timedelta(days=1))))
     said = f"{newest} is the newest event day, over for {age:,.1f} hours; {_named(missing, known)}"

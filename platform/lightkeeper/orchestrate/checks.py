@@ -15,7 +15,7 @@ import polars as pl
 from lightkeeper.errors import LightkeeperError
 from lightkeeper.lake.suspects import follow, lasting
 from lightkeeper.lake.table import Lake
-from lightkeeper.lake.verdicts import Judged, record, states
+from lightkeeper.lake.verdicts import Judged, record, states, verdicts
 from lightkeeper.measure.freshness import span
 from lightkeeper.measure.level_shift import CHECK as LEVEL_SHIFT
 from lightkeeper.models.decisions import champion
@@ -108,7 +108,7 @@ def _plan(spec: dg.AssetSpec, step: str, landed: Mapping[str, Landing], models_:
         if table == model.explanation_table:
             return plan
         if table == model.forecast_table and model.horizon:
-            watched = Watched(table, "origin", (model.forecast_column,), key=(*model.keys, "origin"))
+            watched = Watched(table, "origin", (model.forecast_column,), key=(*model.keys, model.time, "origin"))
             return replace(plan, names=(*_DAILY, *plan.names), watched=watched)
     by, fresh = metadata.get("partition_expr"), metadata.get(FRESH)
     if by is None or table in rejected:
@@ -214,9 +214,24 @@ def _of_days(plan: Plan, lake: Lake, version: TableVersion, run_id: str) -> tupl
     counts = lake.read(version.table, version).group_by(days).len() if plan.landing else None
     rows: dict[date, int] = {} if counts is None else {day: n for day, n in counts.collect().iter_rows() if day is not None}
     judged = [replace(one, verdicts=(*_contract(plan, lake, one, rows), *one.verdicts)) for one in seen.judged]
+    judged = sorted([*judged, *_lost(plan, lake, judged[-1], rows)], key=lambda one: one.day or date.min)
     if "freshness" in plan.names:
         judged[-1] = replace(judged[-1], verdicts=(_freshness(plan, lake, watched, version), *judged[-1].verdicts))
-    return judged, pictures(judged[-1], seen.pictures)
+    return judged, pictures(seen.judged[-1], seen.pictures)
+
+
+def _lost(plan: Plan, lake: Lake, last: Judged, rows: Mapping[date, int]) -> Iterator[Judged]:
+    """Days of which every line broke the contract, which have no row that could be judged; an older one is told once."""
+    found = {} if plan.landing is None else arrivals.lost(lake, plan.landing.rejected, rows, lake.clock().date())
+    if not found:
+        return
+    mine = (pl.col("asset") == plan.table) & (pl.col("check") == "contract") & pl.col("day").is_in(list(found))
+    told = set(verdicts(lake).rows(mine)["day"])
+    for day, n in found.items():
+        if day not in told or (last.day is not None and day > last.day):
+            why = f"All {n:,} lines of {day} break the contract: none of them landed."
+            verdict = Verdict("contract", "failed", why, 1.0, 0.0, n)
+            yield Judged(last.version, day, run_id=last.run_id, verdicts=(verdict,))
 
 
 def _contract(plan: Plan, lake: Lake, judged: Judged, rows: Mapping[date, int]) -> list[Verdict]:

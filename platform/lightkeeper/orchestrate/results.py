@@ -36,9 +36,10 @@ def results(key: dg.AssetKey, names: Sequence[str], judged: Sequence[Judged], sh
         last, mine = days[-1]
         worst = min(mine, key=lambda one: (WORST_FIRST.index(one.state), mine.index(one)))
         earlier = [one.day for one, found in days[:-1] if any(each.bad for each in found)]
-        why = worst.why + (f" Also on {', '.join(str(day) for day in earlier[-3:])}." if earlier else "")
+        also = "Also" if worst.bad else "But it failed"
+        why = worst.why + (f" {also} on {', '.join(str(day) for day in earlier[-3:])}." if earlier else "")
         yield dg.AssetCheckResult(
-            passed=worst.state == "passed",
+            passed=worst.state == "passed" and not earlier,
             check_name=name,
             asset_key=key,
             severity=dg.AssetCheckSeverity.ERROR if worst.state == "failed" else dg.AssetCheckSeverity.WARN,

@@ -13,7 +13,7 @@ from lightkeeper.measure.freshness import Usual, arrivals, fresh
 from lightkeeper.measure.rates import nearest, rate
 from lightkeeper.values import Verdict
 
-__all__ = ["contract", "freshness"]
+__all__ = ["contract", "freshness", "lost"]
 
 _PAST = 182  # days of rejected lines that tell what is usual
 
@@ -31,6 +31,14 @@ def freshness(newest: date | None, now: datetime, files: Ledger | None, asset: s
 def _usual(files: Ledger, asset: str) -> Usual:
     rows = files.rows((pl.col("asset") == asset) & (pl.col("state") == "landed") & pl.col("part").is_not_null())
     return arrivals(rows.select(day="part", arrived="known_at"))
+
+
+def lost(lake: Lake, rejected: str, rows: Mapping[date, int], today: date) -> dict[date, int]:
+    """The days of the last half year of which no line landed as each broke the contract, and how many lines they had."""
+    if not lake.exists(rejected):
+        return {}
+    recent = lake.read(rejected).filter(pl.col("day") >= today - timedelta(_PAST)).group_by("day").len().sort("day")
+    return {day: n for day, n in recent.collect().iter_rows() if day not in rows}
 
 
 def contract(lake: Lake, table: str, rejected: str, day: date, rows: Mapping[date, int]) -> list[Verdict]:

@@ -101,8 +101,10 @@ def earlier(days: int) -> int:
 
 
 def unrepeated(watched: Watched, rows: pl.DataFrame) -> list[str] | None:
-    """The columns in which no two rows of a day should agree; None where the contract sees to it."""
-    return None if watched.key else [name for name in rows.columns if name not in NUMBERING]
+    """The columns in which no two rows of a day should agree: those of the key; None where one of them is missing."""
+    if watched.key:
+        return list(watched.key) if {*watched.key} <= {*rows.columns} else None
+    return [name for name in rows.columns if name not in NUMBERING]
 
 
 def _segments(watched: Watched, rows: pl.DataFrame, days: int) -> dict[str, tuple[str, str]]:

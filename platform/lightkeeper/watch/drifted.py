@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from typing import Any
@@ -12,6 +12,7 @@ import polars as pl
 
 from lightkeeper.measure.counting import kind_of
 from lightkeeper.measure.daily import RECENT, Found, judge
+from lightkeeper.measure.deviations import FEW
 from lightkeeper.measure.drift import like_sd
 from lightkeeper.measure.kinds import Told, tell
 from lightkeeper.measure.profile import ColumnProfile
@@ -60,22 +61,28 @@ def drift(rows: Rows, reference: Reference, known: Days, day: date) -> list[Verd
     compared = [one for one in window.compared(reference.cells, reference.members) if parts_of(one.name, names)[0] not in lost]
     found = judge(reference.quiet, [one.toordinal() for one in window.days], compared)
     judged = {str(one.column) for one in vanished} | {one.column for one in found}
+    few = not reference.quiet.columns and len(known.days) <= FEW
     unjudged = [
-        Verdict("drift", "unknown", f"{name} has no {_missing(one)}, so that none are compared.", column=name)
+        Verdict("drift", "learning", f"{name}: {len(known.days)} days are known, too few to compare with.", column=name)
+        if few
+        else Verdict("drift", "unknown", f"{name} has no {_missing(one)}, so that none are compared.", column=name)
         for name, one in names.items()
         if name not in judged and (one.cells.size or not one.n)
     ]
     told = _kind(rows, reference, day, [one for one in found if one.drifted])
     thin = [name for name, one in names.items() if one.cells.kind == "category" and one.counts[-2:].sum() > _OTHERS * max(one.n, 1)]
     made = [_verdict(rows, reference, one, told) for one in found if one.rows and (one.drifted or one.column not in thin)]
-    empty = [
-        Verdict("drift", "unknown", f"{one.column} has no values in the last 3 days.", column=one.column, n=0)
-        for one in found if not one.rows
-    ]  # fmt: skip
+    empty = [_empty(one, names) for one in found if not one.rows]
     made.sort(key=lambda one: (not one.bad, -float(str(one.extra.get("impact", 0.0))), -float(str(one.extra["strength"]))))
     beside = f" Of {', '.join(thin)} most values are too rare to be compared." if thin else ""
     every = [*vanished, *made, *empty, *unjudged] or [Verdict("drift", "unknown", f"{rows.version} has no column to compare.")]
     return [replace(every[0], why=every[0].why + beside), *every[1:]]
+
+
+def _empty(one: Found, names: Iterable[str]) -> Verdict:
+    column, segment = parts_of(one.column, names)
+    where = f" where {segment}" if "=" in segment else ""
+    return Verdict("drift", "unknown", f"{column}{where} has no values in the last 3 days.", None, None, 0, column, segment or None)
 
 
 def _endless(one: ColumnProfile) -> bool:
@@ -129,7 +136,7 @@ def _verdict(rows: Rows, reference: Reference, found: Found, told: Told | None) 
 def _sizes(found: Found, segment: str) -> tuple[str, str]:
     """An effect and the least one that would have been seen, in words."""
     if found.kind == "level":
-        return f"off by {found.effect:.1%} from what each {segment.removeprefix(LEVEL)} usually has", f"{found.smallest:.1%}"
+        return f"{found.told} what each {segment.removeprefix(LEVEL)} usually has", f"{found.smallest:.1%}"
     if found.kind == "category":
         return f"{found.effect:.1%} of its rows changed value", f"{found.smallest:.1%}"
     return f"moved like a normal by {found.effect:.3f} of its sd", f"{found.smallest:.3f}"

@@ -96,6 +96,18 @@ class Days:
         """These and new rows of `profiles`; a day that is in both is as it was counted last."""
         return Days(_newest(pl.concat([self.rows, pl.DataFrame(new, schema=PROFILED)])))
 
+    def altered(self, later: Days, days: Iterable[date]) -> list[date]:
+        """Those of some days that both know, and that were counted otherwise later."""
+        wanted = pl.col("day").is_in(list(days))
+        mine, theirs = (
+            one.rows.filter(wanted)
+            .drop("asset", "reference", "version")
+            .sort("day", "segment", "column")
+            .partition_by("day", as_dict=True)
+            for one in (self, later)
+        )
+        return sorted(day for (day,), rows in mine.items() if (day,) in theirs and not rows.equals(theirs[day,]))
+
     @property
     def days(self) -> list[date]:
         """Ascending."""
@@ -178,7 +190,7 @@ def counted(frame: pl.DataFrame, by: str, reference: Reference, unrepeated: Sequ
         frame: rows of whole days.
         by: the date column.
         reference: whose cells, segments and members.
-        unrepeated: the columns in which no two rows of a day should agree; None where the contract sees to it.
+        unrepeated: the columns in which no two rows of a day should agree; None where that cannot be told.
     """
     like = reference.cells
     names = [name for name in like.columns if name in frame.columns]

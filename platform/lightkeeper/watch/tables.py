@@ -32,7 +32,7 @@ __all__ = ["Looked", "look"]
 
 HELD = 7  # days that the first reference leaves to be judged
 GROWN = 7  # days by which a young reference grows
-MOST = 31  # days that are judged at once
+MOST = 31  # days that came before and are judged again, at most
 _TWICE = 2
 _FLOOR, _FEW_ROWS = 0.005, 2.5  # a share, and rows: so few new or extreme values come by themselves
 LASTING = 0.2  # share by which rows a day must differ for long
@@ -115,7 +115,7 @@ def _nothing(looking: _Look, why: str) -> Judged:
 
 def _outlived(looking: _Look, reference: Reference, days: Sequence[date], promoted: datetime | None) -> bool:
     """Whether a reference is drawn anew; never for the number of days alone while a column drifts: that would be the new usual."""
-    if promoted is not None and promoted > reference.known_at:
+    if promoted is not None and reference.known_at < promoted <= looking.lake.clock():  # else by a clock that went astray
         return True
     if len([day for day in days if day >= reference.quiet.start]) < _TWICE * max(1, reference.quiet.days):
         return False
@@ -127,6 +127,10 @@ def _outlived(looking: _Look, reference: Reference, days: Sequence[date], promot
 def _first(looking: _Look, days: Sequence[date], before: Reference | None) -> Looked:
     """Draw a reference, count every day in its cells, and judge those that it leaves."""
     held = HELD if len(days) >= ENOUGH + HELD else 1
+    if before is not None:  # a day that came since the last look is judged
+        seen = set(known_days(looking.lake, looking.watched.table, before.number).days)
+        new = len(days) - next((place for place, day in enumerate(days) if day not in seen), len(days))
+        held = max(held, min(new, len(days) - ENOUGH))
     drawn, by = days[:-held] or days, pl.col(looking.watched.by)
     rows = looking.rows.frame.filter(by <= days[-1]).collect()
     why = "the first" if before is None else "a model was promoted, or twice as many days are known"
@@ -140,13 +144,15 @@ def _first(looking: _Look, days: Sequence[date], before: Reference | None) -> Lo
 
 def _again(looking: _Look, days: Sequence[date], reference: Reference) -> Looked:
     """Count what changed since the last look, let a young reference grow, and judge the days that changed."""
-    known = known_days(looking.lake, looking.watched.table, reference.number)
+    before = known = known_days(looking.lake, looking.watched.table, reference.number)
     changed = _changed(looking, known, days)
     if changed:
         rows = looking.rows.frame.filter(pl.col(looking.watched.by).is_in(changed)).collect()
         known = looking.count(reference, rows, known)
-    wanted = [day for day in changed if day > reference.quiet.end][-MOST:] or list(days[-1:])
-    grown = [day for day in days if day < wanted[0]]
+    new = set(changed) - set(before.days)
+    wanted = sorted({*new, *before.altered(known, changed)[-MOST:], days[-1]})
+    first = next((day for day in wanted if day > reference.quiet.end), days[-1])
+    grown = [day for day in days if day < first]
     if not reference.quiet.ready and len(grown) >= reference.quiet.days + len(reference.quiet.left_out) + GROWN:
         older = replace(reference, version=looking.version.version, known_at=looking.lake.clock(), why="it grew by days")
         reference = looking.keep(calibrated(older, known.upto(grown[-1])))
@@ -190,7 +196,7 @@ def _day(looking: _Look, reference: Reference, known: Days, day: date) -> Judged
         _volume(reference, past, known, day),
         *_rates(looking, reference, past, known, day),
         _duplicates(looking.watched, past, known, day),
-        _members(looking.watched, reference, known, day),
+        _members(looking, reference, known, day),
         *drift(looking.rows, reference, known, day),
     ]
     window = (quiet.start, quiet.end + timedelta(1)) if quiet.days else None
@@ -206,7 +212,7 @@ def _volume(reference: Reference, past: Days, known: Days, day: date) -> Verdict
     if alone.bad or not found or not reference.volume.ready:
         return alone
     one = found[0]
-    why = f"{alone.why} The last 3 days together are off by {one.effect:.0%}: {one.strength:.2f} x the limit of such days."
+    why = f"{alone.why} The last 3 days together have {one.told} what is usual: {one.strength:.2f} x the limit of such days."
     extra = {**alone.extra, "strength": round(one.strength, 4), "smallest": one.smallest}
     if not one.drifted:
         return replace(alone, why=why, extra=extra)
@@ -215,7 +221,7 @@ def _volume(reference: Reference, past: Days, known: Days, day: date) -> Verdict
 
 def _duplicates(watched: Watched, past: Days, known: Days, day: date) -> Verdict:
     if watched.key:
-        return Verdict("duplicates", "passed", "The contract has a key, and no row breaks it: none is there twice.", 0.0, 0.0)
+        return _repeats(watched.key, known, day)
     history = [(repeated or 0, rows) for _, rows, repeated in past.volume().iter_rows()]
     now = known.volume().filter(pl.col("day") == day)
     if now.is_empty():
@@ -223,13 +229,24 @@ def _duplicates(watched: Watched, past: Days, known: Days, day: date) -> Verdict
     return rate("duplicates", None, history, now["repeated"][0] or 0, now["rows"][0])
 
 
-def _members(watched: Watched, reference: Reference, known: Days, day: date) -> Verdict:
+def _repeats(key: Sequence[str], known: Days, day: date) -> Verdict:
+    """Rows of a day that share their key with another: none may."""
+    named, now = ", ".join(key), known.volume().filter(pl.col("day") == day)
+    rows, repeated = (now["rows"][0], now["repeated"][0]) if now.height else (0, 0)
+    if repeated is None:
+        return Verdict("duplicates", "unknown", f"Rows that share their key ({named}) were not counted: a column of it is missing.")
+    why = f"{repeated:,} of {rows:,} rows share their key ({named}) with another row of their day."
+    return Verdict("duplicates", "failed" if repeated else "passed", why, repeated / max(rows, 1), 0.0, rows)
+
+
+def _members(looking: _Look, reference: Reference, known: Days, day: date) -> Verdict:
     """Values of text columns whose rows are odd; how many rows a value of a key has is what the key makes it."""
+    left_out = {*looking.watched.key, *(one.column for one in gone(looking.rows, reference))}
     recent = known.between(day - timedelta(HISTORY + 2 * max(WINDOWS)), day)
     columns = [
         MemberRows(name, one.cells.categories, recent.counts(name, one.cells.size)[:, :-2])
         for name, one in reference.cells.columns.items()
-        if one.cells.kind == "category" and one.cells.categories and name not in watched.key
+        if one.cells.kind == "category" and one.cells.categories and name not in left_out
     ]
     return member_rows(recent.days, columns)
 
@@ -237,7 +254,7 @@ def _members(watched: Watched, reference: Reference, known: Days, day: date) -> 
 def _rates(looking: _Look, reference: Reference, past: Days, known: Days, day: date) -> list[Verdict]:
     """Nulls, new categories and values out of range: those columns that fail, else the one that comes nearest to its limit."""
     made: dict[str, list[Verdict]] = {"nulls": [], "categories": [], "range": []}
-    lost = {one.column for one in gone(looking.rows, reference)}  # drift tells of them
+    lost = {str(one.column) for one in gone(looking.rows, reference)}  # drift tells of them
     for name, like in reference.cells.columns.items():
         if name in lost:
             continue
@@ -251,7 +268,14 @@ def _rates(looking: _Look, reference: Reference, past: Days, known: Days, day: d
             floor = _FLOOR if check == "nulls" or not n else min(max(_FLOOR, _FEW_ROWS / n), 0.5)
             made[check].append(rate(check, name, pairs, k, n, floor))
     unlisted = [name for name, one in reference.cells.columns.items() if one.cells.kind == "category" and one.cells.known is None]
-    return [one for check, found in made.items() for one in _told(check, found, unlisted if check == "categories" else [])]
+    blind = lost | {
+        name for name, one in reference.cells.columns.items() if one.cells.kind == "number" and not len(one.cells.uppers)
+    }
+    return [
+        one
+        for check, found in made.items()
+        for one in _told(check, found, unlisted if check == "categories" else [], sorted(blind) if check == "range" else [])
+    ]
 
 
 def _counts_of(like: ColumnProfile) -> list[tuple[str, pl.Expr]]:
@@ -264,8 +288,12 @@ def _counts_of(like: ColumnProfile) -> list[tuple[str, pl.Expr]]:
     return found
 
 
-def _told(check: str, found: Sequence[Verdict], unlisted: Sequence[str]) -> list[Verdict]:
+def _told(check: str, found: Sequence[Verdict], unlisted: Sequence[str], blind: Sequence[str]) -> list[Verdict]:
     """The verdicts of a check; columns with more values than are listed are named, and alone are nothing that could be judged."""
+    if not found and blind:
+        return [
+            Verdict(check, "unknown", f"{', '.join(blind)} cannot be compared with the reference, and no other column can show it.")
+        ]
     beside = f" New values of {', '.join(unlisted)} are not noticed: more than {KNOWN:,} were known." if unlisted else ""
     if not found and unlisted:
         return [Verdict(check, "unknown", beside.strip())]
