@@ -133,7 +133,12 @@ def test_the_same_decision_of_the_same_run_stands_once(lake: Lake) -> None:
         decided(lake, said("judged", 1, run_id="run-1", alpha=0.05, judgement=1))
     decided(lake, said("judged", 1, run_id="run-2", alpha=0.0, judgement=2))
     assert decisions(lake)["run_id"].to_list() == ["run-1", "run-2"]
-    assert gates(decisions(lake), "lamps") == [(MARCH.date(), 0.05)]  # one that spent nothing is no gate
+    assert gates(decisions(lake), "lamps", MARCH.date()) == [(MARCH.date(), 0.05)]  # one that spent nothing is no gate
+
+
+def test_a_gate_that_a_clock_astray_noted_counts_on_the_last_day_that_it_judged(lake: Lake) -> None:
+    decided(lake, said("judged", 1, run_id="run-1", alpha=0.05, judgement=1, matured=MARCH.date() - timedelta(100)))
+    assert gates(decisions(lake), "lamps", MARCH.date() - timedelta(90)) == [(MARCH.date() - timedelta(100), 0.05)]
 
 
 def test_somebody_who_decides_in_between_is_seen(lake: Lake, tmp_path: Path) -> None:

@@ -112,6 +112,14 @@ def test_a_promise_does_not_count_a_closed_day(hours: float, state: str) -> None
     assert found.measured == pytest.approx(hours)
 
 
+def test_a_promise_on_a_table_of_a_day_a_month_is_kept_or_broken_by_its_age() -> None:
+    months = [date(2026, month, 28) for month in range(1, 7)]
+    usual = arrivals(files(months, [30.0] * len(months)))
+    assert fresh(months[-1], at(date(2026, 7, 20), 0), usual, timedelta(days=35)).state == "passed"
+    assert fresh(months[-1], at(date(2026, 12, 1), 0), usual, timedelta(days=35)).state == "failed"
+    assert fresh(months[-1], at(date(2026, 12, 1), 0), usual, None).state == "learning"
+
+
 @pytest.mark.parametrize("usual", [None, arrivals(files([], []))])
 def test_a_promise_needs_no_history_and_without_both_it_is_learning(usual: Usual | None) -> None:
     assert fresh(on(54), at(on(55), 31), usual, 30 * HOUR).state == "failed"

@@ -223,6 +223,15 @@ def test_a_day_that_is_missing_among_the_outcomes_does_not_end_what_was_followed
 
 def test_the_former_champion_is_compared_as_it_would_serve() -> None:
     model, world, former_one, serving = in_a_fallen_world(pl.col("units") * 0.52)
-    mine = former(model, world.lazy(), serving, former_one)
-    assert (mine.state, mine.n) == ("failed", 28)  # it follows from the first judged day on
-    assert former(replace(model, follow_level=False), world.lazy(), serving, former_one).state == "passed"
+    since = serving.last_day + timedelta(1)
+    mine = former(model, world.lazy(), serving, former_one, since)
+    assert (mine.state, mine.n, mine.column) == ("failed", 28, str(serving.version))  # it follows from the first judged day on
+    assert former(replace(model, follow_level=False), world.lazy(), serving, former_one, since).state == "passed"
+
+
+@pytest.mark.parametrize(("left", "looked"), [(27, 14), (14, 14), (13, 0)])
+def test_a_former_champion_is_compared_on_days_alone_on_which_the_other_served(left: int, looked: int) -> None:
+    model, world, former_one, serving = in_a_fallen_world(pl.col("units") * 0.52)
+    last = world.filter(pl.col("units").is_not_null())["day"].max()
+    found = former(model, world.lazy(), serving, former_one, last - timedelta(left - 1))
+    assert (found.state == "learning", found.n) == (not looked, looked or left)

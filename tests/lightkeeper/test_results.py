@@ -34,3 +34,14 @@ def test_the_command_for_what_was_found_before_stands_there_as_text() -> None:
     verdict = Verdict("volume", "passed", "as usual.")
     (found,) = results(dg.AssetKey("sales"), ["volume"], [Judged(TableVersion("sales", 3), verdicts=(verdict,))], {})
     assert found.metadata["history"] == dg.TextMetadataValue("lightkeeper check history sales")
+
+
+def test_a_day_that_failed_before_a_newer_one_that_passed_does_not_look_like_a_pass() -> None:
+    days = [
+        Judged(TableVersion("sales", 3), date(2026, 3, 7 + number), verdicts=(Verdict("nulls", state, "As it is."),))
+        for number, state in enumerate(["failed", "passed"])
+    ]
+    (found,) = results(dg.AssetKey("sales"), ["nulls"], days, {})
+    assert (found.passed, found.description) == (False, "As it is. But it failed on 2026-03-07.")
+    (found,) = results(dg.AssetKey("sales"), ["nulls"], days[::-1], {})
+    assert (found.passed, found.description) == (False, "As it is.")

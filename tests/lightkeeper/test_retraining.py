@@ -159,6 +159,22 @@ def test_the_cool_down_doubles_with_each_useless_attempt(useless: int, days: int
     assert said.code == code
 
 
+def test_the_cool_down_grows_no_longer_once_the_breaker_holds() -> None:
+    rule = Retrain(half_open_days=7, budget=100)
+    said = decide(replace(state(100, machine=in_vain(40, 60, "open"), now=at(BREAK + timedelta(60 + 28)), rule=rule)))
+    assert (said.action, said.code) == ("attempted", "accuracy")
+
+
+def test_an_attempt_that_a_clock_astray_noted_holds_nothing_up_but_counts_in_the_budget() -> None:
+    ahead = [replace(one, asked_at=one.asked_at + timedelta(2000)) for one in tried(*["confirmed"] * 12, days=40)]
+    last = replace(ahead[-1], outcome="rejected")
+    once = Machine((last,), (last.name,))
+    assert decide(state(47, machine=once)).action == "attempted"
+    assert decide(state(46, machine=once)).code == "no_new_days"
+    assert decide(state(47, machine=Machine(tuple(ahead)))).code == "budget"
+    assert decide(replace(state(40 + 400, machine=Machine(tuple(ahead))))).action == "attempted"
+
+
 @pytest.mark.parametrize(("days", "code"), [(6, "no_new_days"), (7, "accuracy")])
 def test_a_persons_word_lets_an_attempt_pass_at_once_where_there_are_new_days(days: int, code: str) -> None:
     halfway = in_vain(3, 40, "half_open")
@@ -299,6 +315,16 @@ def test_a_promotion_that_is_taken_back_by_outcomes_was_useless(lake: Lake) -> N
     assert (machine(lake, "lamps", 2).breaker, machine(lake, "lamps", 2).useless) == ("open", 2)
 
 
+def test_what_was_useless_since_a_promotion_counts_when_it_is_taken_back(lake: Lake) -> None:
+    promoted(lake, Decision("lamps", "promoted", 2, "user", "the first"))
+    for n, outcome in ((1, "rejected"), (2, "promoted"), (3, "rejected")):
+        began(lake, asked(n), f"run-{n}")
+        said = Decision("lamps", outcome, 2 + n, "run", "so", 2, "tie", judgement=n, run_id=f"run-{n}")
+        promoted(lake, said) if outcome == "promoted" else decided(lake, said)
+    rolled_back(lake, Decision("lamps", "rolled_back", 0, "run", "worse", code=FORMER_BETTER))
+    assert (machine(lake, "lamps", 3).breaker, machine(lake, "lamps", 3).useless) == ("open", 3)
+
+
 def test_a_run_that_ended_without_an_outcome_is_noted_once_and_counts(lake: Lake) -> None:
     began(lake, asked(), "run-1")
     one = machine(lake, "lamps", 3).under_way
@@ -341,8 +367,9 @@ def test_an_unrest_lasts_over_short_rests_and_ends_with_a_week_of_quiet(lake: La
     assert note("too_few_matured", 28, began=24) == BREAK + timedelta(3)
     note("nothing_asks", 29)
     assert note("age", 40, cause="age") == BREAK + timedelta(3)
+    note("nothing_asks", 41)  # as it is noted after an attempt by age
     assert machine(lake, "lamps", 3).resting_since == BREAK + timedelta(29)
-    assert note("too_few_matured", 46, began=41) == BREAK + timedelta(41)
+    assert note("too_few_matured", 46, began=42) == BREAK + timedelta(42)
 
 
 # -- whatever comes, in whatever order --------------------------------------------------------------------------

@@ -45,6 +45,15 @@ def test_a_drift_asks_when_it_has_lasted_five_days_and_is_as_old_as_it_is(lake: 
     assert asks_after(lake, *[[DRIFTS]] * days) == asks
 
 
+def test_a_drift_that_a_promotion_has_answered_asks_when_it_is_seen_again(lake: Lake) -> None:
+    assert asks_after(lake, *[[DRIFTS]] * 6)
+    later = Lake(lake.store.root, clock=lambda: datetime(2026, 4, 1, 7, tzinfo=UTC))  # type: ignore[attr-defined]
+    promoted(later, Decision("lamps", "promoted", 2, "run", "better", code="better"))
+    assert asks_after(later) == []
+    record(later, [Judged(TableVersion("lamp_features", 7), FIRST + timedelta(7), verdicts=(DRIFTS,))])
+    assert asks_after(later) == [("drift", FIRST)]
+
+
 def test_a_drift_that_rests_for_a_day_begins_anew(lake: Lake) -> None:
     assert asks_after(lake, *[[DRIFTS]] * 4, [QUIET], *[[DRIFTS]] * 4) == []
 

@@ -15,7 +15,7 @@ from lightkeeper.models.attempts import FORMER_BETTER, began, half_opened, held,
 from lightkeeper.models.decisions import decided, promoted, rolled_back
 from lightkeeper.models.episodes import Broken, Cause, Retrain, State
 from lightkeeper.models.retraining import decide
-from lightkeeper.orchestrate.telling import tell
+from lightkeeper.orchestrate.telling import tell, told_solved
 from lightkeeper.values import Decision
 from tests.clock import Clock
 from tests.lightkeeper.lamps import LAMPS
@@ -91,6 +91,31 @@ def test_another_row_of_useless_attempts_calls_again_and_names_its_own_attempts_
     for number in (4, 5, 6):
         tried(lake, number)
     assert called(lake)["why"].to_list()[1:] == ["attempt 4 was no better. attempt 5 was no better. attempt 6 was no better."]
+
+
+def test_a_breaker_that_a_promotion_closed_calls_again_when_that_is_taken_back(lake: Lake) -> None:
+    promoted(lake, Decision("lamps", "promoted", 2, "user", "the first"))
+    for number in (1, 2, 3):
+        tried(lake, number)
+    called(lake)
+    promoted(lake, Decision("lamps", "promoted", 3, "user ada", "this one", code="by_hand"))
+    told_solved(lake, LAMPS, state(lake, champion=3))
+    rolled_back(lake, Decision("lamps", "rolled_back", 0, "run", "v2 would have been better.", code=FORMER_BETTER))
+    assert called(lake)["state"].to_list() == ["solved", "open"]
+
+
+def test_two_models_of_one_table_are_told_of_and_solved_each_by_itself(lake: Lake) -> None:
+    drift = Cause("drift", "lamp_features", BREAK, "price moved.")
+    other = replace(LAMPS, name="others")
+    for model in (LAMPS, other):
+        now = replace(state(lake, drift), model=model.name, matured=BREAK + timedelta(5))
+        tell(lake, model, now, decide(now))
+    assert standing(lake)["state"].to_list() == ["open", "open"]
+    told_solved(lake, LAMPS, state(lake))
+    assert dict(standing(lake).select("symptom", "state").iter_rows()) == {
+        "lamp_features: what lamps learns from has drifted": "solved",
+        "lamp_features: what others learns from has drifted": "open",
+    }
 
 
 SUSPECT, VALUES = (Broken(kind, "sales", "It is so.", BREAK) for kind in ("suspect", "values"))

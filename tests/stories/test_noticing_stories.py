@@ -19,8 +19,10 @@ from assets import LANDINGS
 from assets.sales import holidays
 from assets.scenarios import SCENARIOS
 from lightkeeper.alerts.kept import standing
+from lightkeeper.lake.suspects import suspects
 from lightkeeper.lake.table import Lake
 from lightkeeper.lake.verdicts import states, verdicts
+from lightkeeper.orchestrate import checks as checks_module
 from lightkeeper.orchestrate.replay import Moment, begin, play, settle
 from lightkeeper.orchestrate.running import DAGSTER_YAML, checked, landed, materialize
 from lightkeeper.orchestrate.scenario import Script, Settings
@@ -202,6 +204,49 @@ def test_a_table_that_is_overdue_is_looked_at_by_the_sensor_and_told_to_be_late(
     row = states(lake).rows((pl.col("asset") == "sales") & (pl.col("check") == "freshness")).row(0, named=True)
     assert row["state"] == "failed"
     assert standing(lake).select("cause", "asset").rows() == [("freshness", "sales")]
+
+
+def test_a_day_of_which_every_line_breaks_the_contract_fails_though_none_landed(settled: Path, tmp_path: Path) -> None:
+    home = lk.Home(shutil.copytree(settled, tmp_path / "lost"))
+    lake, defs, instance = Lake(home.lake, clock=home.now), defs_of(home), instance_of(home)
+    first, second = [one for one in script_of("quiet", 14).days if one.day >= script_of("quiet", 14).turns][:2]
+    ((name, good),) = first.files.items()
+    dear = pl.read_csv(good, infer_schema=False).with_columns(price_gbp=pl.lit("-1.0")).write_csv().encode()
+
+    def land(day: date, name: str, content: bytes) -> dict[date, str]:
+        (home.landing / name).write_bytes(content)
+        with home.landing_lock():
+            home.move_clock(max(home.now() + timedelta(minutes=1), datetime.combine(day, time(2), UTC) + timedelta(1)))
+        run = materialize(defs, instance, landed(defs), (day, day)).run_id
+        rows = verdicts(lake).rows((pl.col("run_id") == run) & (pl.col("check") == "contract") & (pl.col("asset") == "sales"))
+        return dict(rows.select("day", "state").iter_rows())
+
+    assert land(first.day, name, dear)[first.day] == "failed"
+    assert suspects(lake)["day"].to_list() == [first.day]
+    key = dg.AssetCheckKey(dg.AssetKey("sales"), "contract")
+    shown = instance.event_log_storage.get_latest_asset_check_execution_by_key([key])[key].event.asset_check_evaluation
+    assert not shown.passed
+    assert "none of them landed" in shown.description
+    assert land(second.day, *next(iter(second.files.items()))) == {second.day: "passed"}  # told once
+    assert land(first.day, name, good) == {first.day: "passed", second.day: "passed"}
+    assert suspects(lake).is_empty()
+
+
+def test_a_look_at_lateness_whose_run_fails_is_asked_for_three_times(
+    settled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = lk.Home(shutil.copytree(settled, tmp_path / "failing"))
+    senses = Senses(defs_of(home), instance_of(home), ["freshness"])
+    with home.landing_lock():
+        home.move_clock(home.now() + timedelta(days=3))
+
+    def failing(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(checks_module, "_keep", failing)
+    asked = list(senses.settle())
+    assert [one.failed is not None for one in asked] == [True] * 3
+    assert len({one.key for one in asked}) == 3
 
 
 def test_what_dagster_shows_of_a_drift_is_its_sentence_its_numbers_and_a_picture(landed_at_once) -> None:  # noqa: ANN001

@@ -16,9 +16,9 @@ import pytest
 from lightkeeper.alerts.alert import Alert
 from lightkeeper.alerts.kept import alerts, raised, standing
 from lightkeeper.errors import Conflict
-from lightkeeper.lake.suspects import accept, suspects
+from lightkeeper.lake.suspects import accept, follow, suspects
 from lightkeeper.lake.verdicts import Judged, record, states
-from lightkeeper.models.attempts import ended, half_opened, machine
+from lightkeeper.models.attempts import FORMER_BETTER, ended, half_opened, machine
 from lightkeeper.models.decisions import champion, decisions, rolled_back
 from lightkeeper.models.episodes import Attempt, Machine
 from lightkeeper.models.model import Model
@@ -26,7 +26,7 @@ from lightkeeper.models.promotion import by_hand
 from lightkeeper.models.registry import Made, version_row
 from lightkeeper.models.training import fit, training_frame
 from lightkeeper.orchestrate.arrivals import ARRIVAL
-from lightkeeper.orchestrate.attempting import ATTEMPT, CAUSE, EPISODE, MODEL, PINS
+from lightkeeper.orchestrate.attempting import ATTEMPT, CAUSE, EPISODE, MODEL, PINS, ROLLBACK
 from lightkeeper.orchestrate.learners import known
 from lightkeeper.orchestrate.running import DAGSTER_YAML, materialize
 from lightkeeper.orchestrate.sensing import Senses
@@ -226,6 +226,11 @@ def test_a_broken_day_is_never_trained_on_until_it_is_mended(world: Callable[...
     assert run.tags[CAUSE] == "age"
     assert suspects(lamps.lake).is_empty()
     assert told(lamps)[f"lamp_features of {lamps.breaks} looks broken"] == "solved"
+    bad = Verdict("range", "failed", "It is broken again.", 1.0, 0.1, 9)
+    record(lamps.lake, judged := [Judged(lamps.lake.version("lamp_features"), lamps.breaks, verdicts=(bad,))])
+    follow(lamps.lake, judged)
+    list(lamps.senses.settle())
+    assert told(lamps)[f"lamp_features of {lamps.breaks} looks broken"] == "open"
 
 
 def test_a_training_by_hand_refuses_a_suspect_day_with_the_next_step_until_a_person_accepts_it(world: Callable[..., World]) -> None:
@@ -320,7 +325,7 @@ def ticked(lamps: World) -> list[dg.RunRequest]:
 
 def is_worse(lamps: World, day: date) -> None:
     """The former champion's check fails, as of a day."""
-    bad = Verdict("former", "failed", "Over the 14 days since lamps:v3 replaced lamps:v2, it was worse.")
+    bad = Verdict("former", "failed", "Over the 14 days since lamps:v3 replaced lamps:v2, it was worse.", column="lamps:v3")
     record(lamps.lake, [Judged(lamps.lake.version("lamps_outcome"), day, verdicts=(bad,))])
 
 
@@ -354,6 +359,16 @@ def test_a_rollback_whose_reason_is_gone_when_its_run_starts_moves_nobody(world:
     assert champion(lamps.lake, "lamps").name == "lamps:v3"
 
 
+def test_where_the_clock_stands_still_a_rollback_is_not_rolled_back_by_the_same_verdict(world: Callable[..., World]) -> None:
+    lamps = regretted(world())
+    (request,) = ticked(lamps)
+    rolled_back(lamps.lake, Decision("lamps", "rolled_back", 0, "run", "worse", code=FORMER_BETTER))
+    assert ticked(lamps) == []
+    further = {**request.tags, ROLLBACK: "lamps:v2"}
+    materialize(lamps.defs, lamps.instance, request.asset_selection or [], tags=further)
+    assert champion(lamps.lake, "lamps").name == "lamps:v2"
+
+
 def test_a_rollback_that_lost_the_race_against_a_promotion_moves_nothing(world: Callable[..., World]) -> None:
     lamps = world()
     worse(lamps)
@@ -367,7 +382,7 @@ def test_a_rollback_that_lost_the_race_against_a_promotion_moves_nothing(world: 
 def test_a_verdict_on_a_champion_that_serves_no_more_takes_nothing_back(world: Callable[..., World]) -> None:
     lamps = world()
     lamps.pass_days(1)
-    bad = Verdict("former", "failed", "Over the 14 days since lamps:v2 replaced lamps:naive, it was worse.")
+    bad = Verdict("former", "failed", "Over the 14 days since lamps:v2 replaced lamps:naive, it was worse.", column="lamps:v2")
     record(lamps.lake, [Judged(lamps.lake.version("lamps_outcome"), lamps.breaks, verdicts=(bad,))])
     lamps.turn()
     by_hand(lamps.lake, "lamps", 1, "user ada", "this one")
@@ -572,7 +587,9 @@ def test_when_nothing_asks_only_what_was_told_of_retraining_is_solved(
     lamps = world()
     tables = {"suspect": "lamp_features", "failure": "lamp_features", "drift": "lamp_features", "coverage_80": "lamps_outcome"}
     for cause, asset in {**tables, "accuracy": "lamps_outcome", "bad_data": "lamp_features", "breaker": "lamps"}.items():
-        raised(lamps.lake, Alert(cause=cause, asset=asset, episode="1", role="it", symptom=cause, since=None, why="It was seen."))
+        raised(
+            lamps.lake, Alert(cause=cause, asset=asset, episode="lamps:1", role="it", symptom=cause, since=None, why="It was seen.")
+        )
     state = situations(lamps.lake, [known(lamps.model).learner])["lamps"]
     told_solved(lamps.lake, lamps.model, replace(state, machine=Machine(breaker=breaker)))
     assert set(standing(lamps.lake).filter(pl.col("state") == "open")["cause"]) == left

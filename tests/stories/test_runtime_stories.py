@@ -73,6 +73,8 @@ def test_only_steps_beyond_the_limit_of_their_asset_are_slow(monkeypatch: pytest
     assert [(one.asset, one.seconds, one.limit, one.cancelled) for one in found] == [("sales", 15.0, 10.0, False)]
     (late,) = slow("run-1", {"land_sales": 1000.0}, limits, 1020.1)
     assert late.cancelled
+    (backlog,) = slow("run-1", {"land_sales": 1000.0}, limits, 1080.0, days=7)
+    assert (backlog.limit, backlog.cancelled) == (70.0, False)
 
 
 def test_until_a_norm_is_learnt_what_is_declared_of_a_model_is_the_limit_of_each_of_its_tables(

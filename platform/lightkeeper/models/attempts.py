@@ -72,7 +72,7 @@ class _Fold:
         self.told = (row["code"], row["episode"])
         self._close("held", row)
         if row["code"] == NOTHING_ASKS:
-            self.resting = row["matured"]
+            self.resting = self.resting or row["matured"]  # a rest that is noted again, as after an attempt by age, goes on
         else:
             self._asks(row)
 
@@ -134,7 +134,7 @@ class _Fold:
     def _rolled_back(self, row: Mapping[str, Any]) -> None:
         self.asking, self.resting = None, None
         if row["code"] == FORMER_BETTER:
-            self.in_vain = [*self.before]
+            self.in_vain, self.before = [*self.before, *self.in_vain], []
             self._was_useless(taken_back(row["decided_at"]), row)
         else:
             self._succeeded()

@@ -134,10 +134,14 @@ def expected(rows: pl.DataFrame, judgement: Mapping[str, Any]) -> int:
     return int(found[-1] if found else judgement["champion"])
 
 
-def gates(rows: pl.DataFrame, model: str) -> list[tuple[date, float]]:
-    """The gates that were held: the day of each, and the alpha that it spent."""
+def gates(rows: pl.DataFrame, model: str, now: date) -> list[tuple[date, float]]:
+    """The gates that were held: the day of each, and the alpha that it spent.
+
+    Of one that a clock noted ahead of `now`, which has gone back since, the last judged day.
+    """
     held = rows.filter(pl.col("model") == model, pl.col("action") == "judged", pl.col("alpha") > 0)
-    return [(at.date(), alpha) for at, alpha in held.select("decided_at", "alpha").iter_rows()]
+    day = pl.col("decided_at").dt.date()
+    return list(held.select(pl.when(day <= now).then(day).otherwise(pl.coalesce("matured", day)), "alpha").iter_rows())
 
 
 def decided(lake: Lake, *made: Decision) -> None:

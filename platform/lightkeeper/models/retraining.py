@@ -146,9 +146,9 @@ def _by_cool_down(state: State) -> tuple[str, str] | None:
         return None
     last, rule = tried[-1], state.rule
     cools = state.machine.useless and state.machine.breaker != "half_open"  # a person's word lets one attempt pass at once
-    days = rule.cool_down_days * 2 ** max(0, state.machine.useless - 1) if cools else 0
+    days = rule.cool_down_days * 2 ** max(0, min(state.machine.useless, rule.attempts) - 1) if cools else 0
     until = (last.asked_at + timedelta(days)).date()
-    if state.now.date() < until:
+    if last.asked_at <= state.now and state.now.date() < until:  # else by a clock that has gone back since
         count = state.machine.useless
         said = f"{count} useless attempts in a row cool" if count > 1 else "a useless attempt cools"
         return "cool_down", f"{said} down for {days} days, until {until}."
@@ -162,11 +162,18 @@ def _by_cool_down(state: State) -> tuple[str, str] | None:
 
 
 def _by_budget(state: State) -> tuple[str, str] | None:
-    spent = [one for one in state.machine.attempts if one.asked_at > state.now - _YEAR and one.outcome != "held"]
+    today = state.now.date()
+    spent = [on for one in state.machine.attempts if one.outcome != "held" and (on := _tried_on(one, today)) > today - _YEAR]
     if len(spent) < state.rule.budget:
         return None
-    again = (spent[-state.rule.budget].asked_at + _YEAR).date()
+    again = spent[-state.rule.budget] + _YEAR
     return "budget", f"{len(spent)} attempts within 365 days are what retrain_if allows; the next may be on {again}."
+
+
+def _tried_on(one: Attempt, today: date) -> date:
+    """The day of an attempt; where it lies ahead, by a clock that has gone back since, the last day that it stood on."""
+    on = one.asked_at.date()
+    return on if on <= today else min(one.matured or today, today)
 
 
 def _said(state: State, action: str, code: str, why: str, cause: Cause | None = None) -> Decision:

@@ -1,11 +1,13 @@
 """The former champion in the shadow of the one that replaced it: both as they serve, on the same outcomes since. It moves nobody.
 
-Neither has seen the days after both cuts. They are looked at when 14, 28, 42 and 56 of them have matured, each look spending a
-quarter of 5%: so over all looks a promotion that was right is taken back in at most 5%.
+Neither has seen the days after both cuts; those before the champion began to serve are left out. They are looked at when 14, 28,
+42 and 56 of them have matured, each look spending a quarter of 5%: so over all looks a promotion that was right is taken back in at
+most 5%.
 """
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 import polars as pl
@@ -26,7 +28,7 @@ LOOKS = (14, 28, 42, 56)  # matured days
 _ALPHA = 0.05 / len(LOOKS)
 
 
-def former(model: Model, table: pl.LazyFrame, serving: Trained, before: Trained | None) -> Verdict:
+def former(model: Model, table: pl.LazyFrame, serving: Trained, before: Trained | None, since: date) -> Verdict:
     """Whether who served before would have been better since.
 
     Args:
@@ -34,13 +36,14 @@ def former(model: Model, table: pl.LazyFrame, serving: Trained, before: Trained 
         table: the feature table, at the version that is looked at.
         serving: the champion.
         before: who served before; None: the naive forecast.
+        since: the day on which the champion began to serve: what it might have forecast before then is nobody's loss.
 
     Returns:
         Check former: failed where the former one is better beyond noise; measured is its advantage as a share of the
         champion's loss, n the matured days of the last look. Learning with fewer than 14.
     """
     name, other = str(serving.version), version_name(model.name, before.version.number if before else 0)
-    days = _days(model, table, serving, before)
+    days = _days(model, table, serving, before, since)
     count = max((one for one in LOOKS if one <= days.height), default=0)
     if not count:
         why = f"{days.height} days have matured since {name} replaced {other}; {LOOKS[0]} are needed to compare them."
@@ -51,17 +54,17 @@ def former(model: Model, table: pl.LazyFrame, serving: Trained, before: Trained 
     said = told(found, loss_for(model))
     judged = "" if worse else "; that is not beyond noise" if share > 0 else "; it would not have been better"
     why = f"Over the {count} days since {name} replaced {other}, {said}{judged}."
-    return Verdict(CHECK, "failed" if worse else "passed", why, share, 0.0, count)
+    return Verdict(CHECK, "failed" if worse else "passed", why, share, 0.0, count, column=name)
 
 
-def _days(model: Model, table: pl.LazyFrame, serving: Trained, before: Trained | None) -> pl.DataFrame:
+def _days(model: Model, table: pl.LazyFrame, serving: Trained, before: Trained | None, since: date) -> pl.DataFrame:
     """What both lost on each of the days that are looked at, oldest first: those that neither has seen, 56 at most."""
     panel = panel_of(model, table, serving, before)
     empty: dict[str, Any] = {"day": pl.Date, "weight": pl.Float64, "serving": pl.Float64, "former": pl.Float64}
-    if panel.judged.is_empty():
+    served = panel.judged.filter(pl.col(model.time) >= since)
+    if served.is_empty():
         return pl.DataFrame(schema=empty)
-    looked_at = panel.judged[model.time].unique().sort().head(LOOKS[-1])
-    rows = panel.judged.filter(pl.col(model.time) <= looked_at[-1])
+    rows = served.filter(pl.col(model.time) <= served[model.time].unique().sort().head(LOOKS[-1])[-1])
     theirs = as_served(model, before, table, rows) if before else naive_forecasts(model, panel.known, rows, panel.cut)
     mine = scored(model, rows, as_served(model, serving, table, rows), panel.cut)
     both = mine.with_columns(mine["forecast"].alias("serving"), theirs["forecast"].alias("former"))

@@ -138,7 +138,7 @@ def take_back(lake: Lake, model: Model, tags: Mapping[str, str], run_id: str) ->
     leaves = ModelVersion.parse(named)
     mine = (pl.col("asset") == model.outcome_table) & (pl.col("check") == CHECK) & (pl.col("state") == "failed")
     held_ = states(lake).rows(mine)
-    if held_.is_empty():
+    if held_.is_empty() or named not in held_["columns"][0]:
         return f"{named} stays: {model.outcome_table} no longer says that the one before it would have been better."
     said = Decision(
         model.name, "rolled_back", 0, f"run {run_id[:8]}", held_["why"][0], leaves.number, FORMER_BETTER, run_id=run_id,

@@ -6,7 +6,7 @@ It asks for no run: what failed is tried again by whoever asked for it.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -124,17 +124,22 @@ def _of_days(lake: Lake, before: list[str] | None) -> tuple[list[str], list[str]
     now = [f"{asset}:{day}" for asset, day in rows.select("asset", "day").iter_rows()]
     if now == before:
         return [], now
-    told = [f"{row['asset']} of {row['day']} is suspect." for row in rows.iter_rows(named=True) if raised(lake, _suspect(row))]
-    open_ = standing(lake).filter(pl.col("cause") == "suspect", pl.col("state") != "solved")
-    for row in open_.iter_rows(named=True):
-        if f"{row['asset']}:{row['episode']}" not in now:
+    known = standing(lake).filter(pl.col("cause") == "suspect")
+    ended = set(known.filter(pl.col("state") == "solved").select("asset", "episode").iter_rows())
+    told = [
+        f"{row['asset']} of {row['day']} is suspect." for row in rows.iter_rows(named=True) if raised(lake, _suspect(row, ended))
+    ]
+    for row in known.filter(pl.col("state") != "solved").iter_rows(named=True):
+        if f"{row['asset']}:{row['episode'].partition('@')[0]}" not in now:
             solved(lake, "suspect", row["asset"], "The day was mended or accepted, or what looked broken lasts.", row["episode"])
     return told, now
 
 
-def _suspect(row: dict[str, object]) -> Alert:
+def _suspect(row: dict[str, object], ended: Collection[tuple[str, str]]) -> Alert:
+    day = str(row["day"])  # of a day that was mended and is suspect again, with the version that is
+    episode = f"{day}@{row['version']}" if (row["asset"], day) in ended else day
     return Alert(
-        cause="suspect", asset=str(row["asset"]), episode=str(row["day"]), role="domain_expert",
+        cause="suspect", asset=str(row["asset"]), episode=episode, role="domain_expert",
         symptom=short(f"{row['asset']} of {row['day']} looks broken"), since=row["day"],  # type: ignore[arg-type]
         why=str(row["why"]), done="No model learns from it until it is mended or accepted.",
         to_do=mended(row["asset"], row["day"]),

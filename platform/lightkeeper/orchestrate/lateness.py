@@ -25,6 +25,7 @@ from lightkeeper.orchestrate.telling import link, short
 __all__ = ["freshness_sensor"]
 
 _CHECK = "freshness"
+_ASKED, _TRIES = "lightkeeper/asked", 3  # for what a run was asked for, and how often it is
 _Row = Mapping[str, Any]
 
 
@@ -50,20 +51,21 @@ def freshness_sensor(home: Home, open_lake: Callable[[], Lake]) -> dg.SensorDefi
         rows = states(lake).rows(pl.col("check") == _CHECK).to_dicts()
         known = {table_name(key): key for key in graph.materializable_asset_keys}
         late = [row for row in rows if row["state"] == "failed" and row["asset"] in known]
-        requests = [_look(graph, row, known[row["asset"]]) for row in rows if row["asset"] in known and overdue(row, lake.clock())]
+        due = [row for row in rows if row["asset"] in known and overdue(row, lake.clock())]
+        requests = [_look(graph, row, known[row["asset"]]) for row in due]
         before = json.loads(context.cursor or "null")  # the latenesses that were told; null: not known
         now = {row["asset"]: str(row["since"]) for row in late}
         for row in late:
             upstream = sorted(_upstream(graph, known[row["asset"]]))
-            if upstream:
-                requests.append(_ask(row, upstream))
+            requests += [_ask(row, upstream)] if upstream else []
             if before is None or before.get(row["asset"]) != now[row["asset"]]:
                 raised(lake, _alert(row, [table_name(key) for key in upstream]))
         if before is None or set(before) - set(now):
-            _recovered(lake, set(now))
+            _recovered(lake, {row["asset"] for row in rows if row["state"] != "passed"})
         cursor = json.dumps(now)
-        if requests:
-            return dg.SensorResult(run_requests=requests, cursor=cursor)
+        asked = [one for request in requests if (one := _again(context.instance, request)) is not None]
+        if asked:
+            return dg.SensorResult(run_requests=asked, cursor=cursor)
         return dg.SensorResult(skip_reason=f"Late: {', '.join(now)}." if now else "No table is late.", cursor=cursor)
 
     return freshness
@@ -84,6 +86,19 @@ def _look(graph: Any, row: _Row, key: dg.AssetKey) -> dg.RunRequest:
         run_key=f"freshness:{row['asset']}:{row['known_at'].isoformat()}",
         asset_selection=[],
         asset_check_keys=sorted(step, key=str),
+    )
+
+
+def _again(instance: dg.DagsterInstance, request: dg.RunRequest) -> dg.RunRequest | None:
+    """A request, asked for once more where its run failed, up to three times; None while one is under way or has succeeded."""
+    before = instance.get_runs(dg.RunsFilter(tags={_ASKED: str(request.run_key)}))
+    if len(before) >= _TRIES or any(run.is_success or not run.is_finished for run in before):
+        return None
+    return dg.RunRequest(
+        run_key=f"{request.run_key}:{len(before) + 1}" if before else request.run_key,
+        asset_selection=request.asset_selection,
+        asset_check_keys=request.asset_check_keys,
+        tags={_ASKED: str(request.run_key)},
     )
 
 

@@ -179,14 +179,14 @@ def _judgement_asset(model: Model) -> dg.AssetsDefinition:
             yield dg.Output(TableOutput(pl.DataFrame(schema=judging.ROW), append=True, metadata=nothing))
             return
         now = lake.clock()
-        alpha = alpha_now(model.promote_if, now.date(), gates(ledger, model.name))
+        alpha = alpha_now(model.promote_if, now.date(), gates(ledger, model.name, now.date()))
         found = judge(model, table.frame, challenger, serves.trained, alpha)
         number = (before.select(pl.col("judgement").max()).collect().item() or 0) + 1
         rows = judgement_rows(model, found, number, now, table.version)
         yield dg.Output(TableOutput(rows, append=True, extra={"judgement": number}, metadata=_judgement_shown(found, rows)))
         said = Decision(
             model.name, "judged", found.challenger, _by(context), found.ruling.why, stands[0], found.ruling.code, alpha,
-            number, (str(table.version), str(versions.version)), context.run.run_id,
+            number, (str(table.version), str(versions.version)), context.run.run_id, matured=found.last,
         )  # fmt: skip
         decided(lake, said)
 

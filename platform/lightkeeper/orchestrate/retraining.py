@@ -203,9 +203,9 @@ def _back(
         return None, ""
     served = reigns(decisions(lake, model.name), model.name)
     since = served[-1].since if served and served[-1].version else None
-    if since is None or not of_serving(row["known_at"], since, lake.clock()):
+    leaves, day = version_name(model.name, served[-1].version if served else 0), str(row["day"])
+    if since is None or leaves not in row["columns"] or not of_serving(row["known_at"], since, lake.clock()):
         return None, ""
-    leaves, day = version_name(model.name, served[-1].version), str(row["day"])
     tags = {MODEL: model.name, ROLLBACK: leaves, PROMOTED: since.isoformat()}
     before = instance.get_runs(dg.RunsFilter(tags=tags))
     same = [run for run in before if run.tags.get(DAY) == day]

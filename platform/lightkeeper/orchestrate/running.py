@@ -195,11 +195,13 @@ def materialize(
     return Ran(result.run_id, _versions(result))
 
 
-def checked(defs: dg.Definitions, instance: dg.DagsterInstance, keys: Iterable[dg.AssetCheckKey]) -> str:
+def checked(
+    defs: dg.Definitions, instance: dg.DagsterInstance, keys: Iterable[dg.AssetCheckKey], tags: Mapping[str, str] | None = None
+) -> str:
     """Look at what is there, in one run of this process that makes no table; the run's id. Raises RunFailed."""
     job = defs.resolve_implicit_global_asset_job_def().get_subset(asset_selection=set(), asset_check_selection=set(keys))
     with _cheap_events():
-        result = job.execute_in_process(instance=instance, raise_on_error=False, run_config=_QUIETLY)
+        result = job.execute_in_process(instance=instance, tags=dict(tags or {}), raise_on_error=False, run_config=_QUIETLY)
     if not result.success:
         if _was_interrupted(result):
             raise KeyboardInterrupt

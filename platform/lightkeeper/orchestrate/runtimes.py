@@ -10,7 +10,7 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 import dagster as dg
 import polars as pl
@@ -51,7 +51,7 @@ class Slow:
         return f"{self.run_id}:{self.asset}:{self.cancelled}"
 
 
-def slow(run_id: str, started: Mapping[str, float], limits: Mapping[str, float], now: float) -> list[Slow]:
+def slow(run_id: str, started: Mapping[str, float], limits: Mapping[str, float], now: float, days: int = 1) -> list[Slow]:
     """The assets of a run whose step has run for longer than its limit.
 
     Args:
@@ -59,10 +59,11 @@ def slow(run_id: str, started: Mapping[str, float], limits: Mapping[str, float],
         started: of each step under way, when it began, in seconds since the epoch.
         limits: of each asset, in seconds.
         now: in seconds since the epoch.
+        days: that the run lands: limits are those of one.
     """
     found = []
     for step, at in started.items():
-        known = [(asset, limits[asset]) for asset in STEPS.get(step, (step,)) if asset in limits]
+        known = [(asset, days * limits[asset]) for asset in STEPS.get(step, (step,)) if asset in limits]
         asset, limit = min(known, key=lambda one: one[1], default=("", 0.0))
         if known and now - at > limit:
             found.append(Slow(run_id, asset, at, now - at, limit))
@@ -92,7 +93,9 @@ def runtimes_sensor(home: Home, open_lake: Callable[[], Lake], wall: Callable[[]
             return dg.SkipReason("No run is under way.")
         lake = open_lake()
         limits, told = _limits(lake), set(json.loads(context.cursor or "[]"))
-        found = [one for run in runs for one in slow(run.run_id, _started(context.instance, run.run_id), limits, wall())]
+        found = [
+            one for run in runs for one in slow(run.run_id, _started(context.instance, run.run_id), limits, wall(), _days(run))
+        ]
         for one in found:
             if one.key not in told:
                 _act(context.instance, lake, one)
@@ -114,6 +117,12 @@ def _started(instance: dg.DagsterInstance, run_id: str) -> dict[str, float]:
     """The steps under way, and when each began."""
     found = instance.get_run_step_stats(run_id)
     return {one.step_key: one.start_time for one in found if one.start_time and not one.end_time}
+
+
+def _days(run: dg.DagsterRun) -> int:
+    """How many days a run lands at once; 1 where it lands none."""
+    first, last = (run.tags.get(f"dagster/asset_partition_range_{end}") for end in ("start", "end"))
+    return 1 if first is None or last is None else (date.fromisoformat(last) - date.fromisoformat(first)).days + 1
 
 
 def _act(instance: dg.DagsterInstance, lake: Lake, one: Slow) -> None:

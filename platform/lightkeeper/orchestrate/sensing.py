@@ -82,7 +82,7 @@ class Senses:
             if keys:
                 run_id = materialize(self.defs, self.instance, keys, tags=tags).run_id
             else:
-                run_id = checked(self.defs, self.instance, request.asset_check_keys or ())
+                run_id = checked(self.defs, self.instance, request.asset_check_keys or (), tags)
         except RunFailed as error:
             return Sensed(name, str(request.run_key), tags, None, str(error))
         return Sensed(name, str(request.run_key), tags, run_id)

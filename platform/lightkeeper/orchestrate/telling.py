@@ -56,9 +56,15 @@ def told_solved(lake: Lake, model: Model, state: State) -> None:
     """Nothing asks any more: what was told of the model's retraining is solved; an open breaker is not, while it is open."""
     mine = (model.name, model.table, model.outcome_table)
     still = {"breaker"} if state.machine.breaker != "closed" else set()
-    for row in standing(lake).filter(pl.col("asset").is_in(mine), pl.col("state") != "solved").iter_rows(named=True):
+    own = (pl.col("asset") == model.name) | pl.col("episode").str.starts_with(f"{model.name}:")
+    for row in standing(lake).filter(pl.col("asset").is_in(mine), own, pl.col("state") != "solved").iter_rows(named=True):
         if kind_of(row["cause"]) in _OURS and row["cause"] not in still:
             solved(lake, row["cause"], row["asset"], "Nothing asks for a retraining any more.", row["episode"])
+
+
+def _of(model: Model, episode: str) -> str:
+    """An episode of one model among those that learn from its table."""
+    return f"{model.name}:{episode}"
 
 
 def _worth(state: State, cause: Cause) -> str:
@@ -80,7 +86,7 @@ def _of_cause(model: Model, state: State, cause: Cause, said: Decision) -> Alert
         "drift": f"{model.table}: what {model.name} learns from has drifted",
     }[cause.kind]
     return Alert(
-        cause=cause.check, asset=cause.asset, episode=cause.episode(state.champion), role="data_scientist",
+        cause=cause.check, asset=cause.asset, episode=_of(model, cause.episode(state.champion)), role="data_scientist",
         symptom=short(symptom), since=cause.since, why=cause.why, effect=_worth(state, cause),
         done=f"{_serves(state)}. {said.why}",
         to_do=f"lightkeeper model decisions {model.name}", links=(link(cause.asset),), owners=model.owners,
@@ -89,9 +95,9 @@ def _of_cause(model: Model, state: State, cause: Cause, said: Decision) -> Alert
 
 def _escalation(lake: Lake, model: Model, state: State, said: Decision) -> Alert:
     """A person is called, once for a row of useless attempts, with what was tried."""
-    useless, row = state.machine.useless, state.machine.in_vain
+    useless = state.machine.useless
     return Alert(
-        cause="breaker", asset=model.name, episode=row[0] if row else str(state.machine.since), role="data_scientist",
+        cause="breaker", asset=model.name, episode=_row_of(state), role="data_scientist",
         symptom=short(f"{model.name}: {useless} retrainings in a row did not help; it is frozen"),
         since=state.machine.since, why=" ".join(_tried(lake, state)) or said.why,
         effect=next((one.worth for one in state.causes if one.worth), ""),
@@ -99,6 +105,13 @@ def _escalation(lake: Lake, model: Model, state: State, said: Decision) -> Alert
         to_do=f'Look what changed, then: lightkeeper model breaker {model.name} --half-open --why "..."',
         links=(link(model.outcome_table),), owners=model.owners,
     )  # fmt: skip
+
+
+def _row_of(state: State) -> str:
+    """What names a row of useless attempts: its first one, or the promotion among them that was taken back last."""
+    row = state.machine.in_vain
+    back = [one for one in row if one.startswith(FORMER_BETTER)]
+    return next(iter([*back[-1:], *row]), str(state.machine.since))
 
 
 def _tried(lake: Lake, state: State) -> list[str]:
@@ -121,7 +134,7 @@ def _bad_data(model: Model, state: State, said: Decision) -> Alert:
         f"{model.name} is not retrained: {late[0]} is late" if alone else f"{model.name} is not retrained: its data look broken"
     )
     return Alert(
-        cause="bad_data", asset=model.table, episode=str(said.episode), role="it" if alone else "domain_expert",
+        cause="bad_data", asset=model.table, episode=_of(model, str(said.episode)), role="it" if alone else "domain_expert",
         symptom=short(symptom), since=since, why=" ".join(one.why for one in state.broken),
         done=f"{_serves(state)}; nothing is learnt from these days.",
         to_do=" ".join(dict.fromkeys(map(_mend, state.broken))), links=(link(model.table),), owners=model.owners,

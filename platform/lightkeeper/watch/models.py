@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import cast
 
 import polars as pl
@@ -17,7 +17,7 @@ from lightkeeper.measure.freshness import model_age
 from lightkeeper.measure.level_shift import CHECK as LEVEL_SHIFT
 from lightkeeper.measure.level_shift import LEAST, MOST, WINDOW, LevelShift
 from lightkeeper.models import shadow
-from lightkeeper.models.decisions import decisions, standing
+from lightkeeper.models.decisions import decisions, reigns, standing
 from lightkeeper.models.following import shifts
 from lightkeeper.models.forecasting import Server, calibration, server
 from lightkeeper.models.model import Model
@@ -123,7 +123,7 @@ def _outcomes(  # noqa: PLR0913, PLR0917 - what a look stands on
         found.append(verdict)
     if model.follows:
         found.append(_level(who, LevelShift.of(shifts(model, who.trained, every, doubted(lake))), judged=past.height > 0))
-    return [*found, _former(model, champion, table)], series, last
+    return [*found, _former(model, champion, table, lake.clock())], series, last
 
 
 def _learnt(who: Server, last: date) -> date:
@@ -171,12 +171,14 @@ def _anomalies(
     return anomalous(model, who, recent, past, known)
 
 
-def _former(model: Model, champion: _Champion, table: pl.LazyFrame) -> Verdict:
+def _former(model: Model, champion: _Champion, table: pl.LazyFrame, now: datetime) -> Verdict:
     """Who served before, on the outcomes since."""
     who, stands = champion.who, standing(champion.rows, model.name)
     if who.trained is None or stands[0] != who.number:
         return Verdict(shadow.CHECK, "unknown", f"{who.name} serves, and nobody is compared with it.")
-    return shadow.former(model, table, who.trained, server(model.name, champion.versions, stands[1:]).trained)
+    since = reigns(champion.rows, model.name)[-1].since or now
+    before = server(model.name, champion.versions, stands[1:]).trained
+    return shadow.former(model, table, who.trained, before, min(since, now).date())
 
 
 def _losses(model: Model, rows: pl.DataFrame) -> pl.DataFrame:

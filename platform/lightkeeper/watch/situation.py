@@ -109,7 +109,8 @@ def _causes(model: Model, rows: _Rows, moved: datetime | None, now: datetime) ->
     used = {*model.features, model.target}
     mine = [row for row in rows.get(model.outcome_table, []) if of_serving(row["known_at"], moved, now)]
     found = [(row, row["since"]) for row in mine if row["state"] in BAD and _may_ask(row)]
-    drifted = (row for row in rows.get(model.table, []) if row["check"] == "drift" and row["state"] in BAD)
+    of_table = (row for row in rows.get(model.table, []) if of_serving(row["known_at"], moved, now))
+    drifted = (row for row in of_table if row["check"] == "drift" and row["state"] in BAD)
     found += [(row, min(lasting)) for row in drifted if (lasting := _lasting(row, used))]
     return [Cause(row["check"], row["asset"], since, row["why"], _worth(row)) for row, since in found]
 
