@@ -106,6 +106,14 @@ def test_two_who_promote_against_the_same_champion_make_one_champion(tmp_path: P
     assert [one.version for one in reigns(decisions(Lake(tmp_path)), "lamps")] == [1]
 
 
+def test_a_rollback_that_lost_the_race_against_a_promotion_moves_nothing(lake: Lake) -> None:
+    promoted(lake, said("promoted", 3))
+    promoted(lake, said("promoted", 1))
+    with pytest.raises(Conflict, match="lamps:v3 was to be rolled back, and lamps:v1 serves now"):
+        rolled_back(lake, said("rolled_back", 0), expected=3)
+    assert champion(lake, "lamps").version == 1
+
+
 def test_a_version_that_cannot_serve_is_not_rolled_back_to(lake: Lake) -> None:
     promoted(lake, said("promoted", 1))
     promoted(lake, said("promoted", 2))

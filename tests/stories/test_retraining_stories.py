@@ -15,7 +15,6 @@ import pytest
 
 from lightkeeper.alerts.alert import Alert
 from lightkeeper.alerts.kept import alerts, raised, standing
-from lightkeeper.errors import Conflict
 from lightkeeper.lake.suspects import accept, follow, suspects
 from lightkeeper.lake.verdicts import Judged, record, states
 from lightkeeper.models.attempts import FORMER_BETTER, ended, half_opened, machine
@@ -367,16 +366,6 @@ def test_where_the_clock_stands_still_a_rollback_is_not_rolled_back_by_the_same_
     further = {**request.tags, ROLLBACK: "lamps:v2"}
     materialize(lamps.defs, lamps.instance, request.asset_selection or [], tags=further)
     assert champion(lamps.lake, "lamps").name == "lamps:v2"
-
-
-def test_a_rollback_that_lost_the_race_against_a_promotion_moves_nothing(world: Callable[..., World]) -> None:
-    lamps = world()
-    worse(lamps)
-    by_hand(lamps.lake, "lamps", 3, "user ada", "it looks better")
-    by_hand(lamps.lake, "lamps", 1, "user ada", "this one after all")
-    with pytest.raises(Conflict, match="lamps:v3 was to be rolled back, and lamps:v1 serves now"):
-        rolled_back(lamps.lake, Decision("lamps", "rolled_back", 0, "run", "worse"), expected=3)
-    assert champion(lamps.lake, "lamps").version == 1
 
 
 def test_a_verdict_on_a_champion_that_serves_no_more_takes_nothing_back(world: Callable[..., World]) -> None:
