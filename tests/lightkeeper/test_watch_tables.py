@@ -17,7 +17,7 @@ from lightkeeper.measure.daily import Found
 from lightkeeper.values import Verdict
 from lightkeeper.watch.drawing import Watched
 from lightkeeper.watch.kept import last_reference
-from lightkeeper.watch.tables import look
+from lightkeeper.watch.tables import HELD, look
 
 FIRST = date(2025, 1, 6)
 HISTORY = 60
@@ -27,7 +27,7 @@ WATCHED = Watched("orders", "day")
 
 def day_of(number: int, seed: int = 1, shift: float = 0.0) -> pl.DataFrame:
     """One day's rows: a number, a text of few values, a number that a unit makes unique."""
-    random = np.random.default_rng([seed, number])
+    random = np.random.default_rng([seed, number + 1000])
     return pl.DataFrame({
         "day": [FIRST + timedelta(number)] * ROWS,
         "size": random.normal(100 + shift, 10, ROWS),
@@ -39,10 +39,10 @@ def day_of(number: int, seed: int = 1, shift: float = 0.0) -> pl.DataFrame:
 class Shop:
     """A lake with one table, and the day that it is."""
 
-    def __init__(self, folder: Path, watched: Watched = WATCHED) -> None:
-        self.today, self.watched = FIRST + timedelta(HISTORY), watched
+    def __init__(self, folder: Path, watched: Watched = WATCHED, history: int = HISTORY) -> None:
+        self.today, self.watched = FIRST + timedelta(history), watched
         self.lake = Lake(folder, clock=lambda: datetime.combine(self.today, datetime.min.time(), UTC))
-        self.lake.write("orders", pl.concat([day_of(number) for number in range(HISTORY)]), by="day")
+        self.lake.write("orders", pl.concat([day_of(number) for number in range(history)]), by="day")
         self.look()
 
     def look(self, promoted: datetime | None = None) -> list[Judged]:
@@ -178,6 +178,45 @@ def test_every_day_that_came_since_the_last_look_is_judged(shop: Shop, promoted:
     found = shop.look(promoted=shop.lake.clock() if promoted else None)
     assert [one.day for one in found] == [one["day"][0] for one in later]
     assert "failed" in states(list(found[2].verdicts), "range") | states(list(found[2].verdicts), "drift")
+
+
+def test_a_history_that_comes_after_a_small_start_is_what_the_reference_is_drawn_from(tmp_path: Path) -> None:
+    shop = Shop(tmp_path, history=10)
+    shop.today += timedelta(50)
+    later = [day_of(number) for number in range(10, HISTORY)]
+    shop.lake.write("orders", pl.concat(later), by="day", replace=[one["day"][0] for one in later])
+    assert len(shop.look()) == HELD
+    reference = last_reference(shop.lake, "orders")
+    assert reference is not None
+    assert (reference.number, reference.quiet.end) == (2, FIRST + timedelta(HISTORY - HELD - 1))
+
+
+def test_an_old_day_that_was_missing_leaves_a_new_reference_its_days(shop: Shop) -> None:
+    hole = FIRST + timedelta(5)
+    shop.lake.write("orders", day_of(5).head(0), by="day", replace=[hole])
+    shop.look(promoted=later(shop))
+    shop.lake.write("orders", day_of(5), by="day", replace=[hole])
+    assert len(shop.look(promoted=later(shop))) == HELD
+
+
+def later(shop: Shop) -> datetime:
+    """The clock moves on by a day; when it is."""
+    shop.today += timedelta(1)
+    return shop.lake.clock()
+
+
+def test_a_history_that_lands_later_is_counted_and_makes_no_day_suspect(shop: Shop) -> None:
+    before = [day_of(-number).with_columns(size=pl.lit(None, pl.Float64)) for number in range(1, 30)]
+    shop.lake.write("orders", pl.concat(before), by="day", replace=[one["day"][0] for one in before])
+    assert [one.day for one in shop.look()] == [FIRST + timedelta(HISTORY - 1)]
+
+
+def test_days_of_the_reference_that_are_replaced_by_another_mix_drift_without_a_kind(shop: Shop) -> None:
+    days = [day_of(number).with_columns(shop=pl.lit("north")) for number in range(40, 44)]
+    shop.lake.write("orders", pl.concat(days), by="day", replace=[one["day"][0] for one in days])
+    found = [one for judged in shop.look() for one in judged.verdicts if one.check == "drift" and one.bad]
+    assert "shop" in {one.column for one in found}
+    assert {one.kind for one in found} == {None}
 
 
 @pytest.mark.parametrize(("promoted", "number"), [(timedelta(0), 2), (timedelta(days=90), 1)])

@@ -230,6 +230,8 @@ def test_a_day_of_which_every_line_breaks_the_contract_fails_though_none_landed(
     assert land(second.day, *next(iter(second.files.items()))) == {second.day: "passed"}  # told once
     assert land(first.day, name, good) == {first.day: "passed", second.day: "passed"}
     assert suspects(lake).is_empty()
+    assert land(first.day, name, dear)[first.day] == "failed"  # a day that was good, and older than the newest
+    assert suspects(lake)["day"].to_list() == [first.day]
 
 
 def test_a_look_at_lateness_whose_run_fails_is_asked_for_three_times(

@@ -437,6 +437,10 @@ def test_a_late_table_is_told_once_and_solved_when_it_is_there(world: Callable[.
     assert standing(lamps.lake)["owners"].to_list() == [["team:oil"]]
     assert list(lamps.senses.settle()) == []
     assert told(lamps) == {"lamp_features is late: the newest day is 2026-05-04": "open"}
+    unknown = Verdict("freshness", "unknown", "It could not be looked at.")
+    record(lamps.lake, [Judged(lamps.lake.version("lamp_features"), date(2026, 5, 4), verdicts=(unknown,))])
+    assert list(lamps.senses.settle()) == []
+    assert set(told(lamps).values()) == {"open"}
     there = replace(late, state="passed", measured=2.0)
     record(lamps.lake, [Judged(lamps.lake.version("lamp_features"), date(2026, 5, 5), verdicts=(there,))])
     assert list(lamps.senses.settle()) == []
@@ -576,9 +580,8 @@ def test_when_nothing_asks_only_what_was_told_of_retraining_is_solved(
     lamps = world()
     tables = {"suspect": "lamp_features", "failure": "lamp_features", "drift": "lamp_features", "coverage_80": "lamps_outcome"}
     for cause, asset in {**tables, "accuracy": "lamps_outcome", "bad_data": "lamp_features", "breaker": "lamps"}.items():
-        raised(
-            lamps.lake, Alert(cause=cause, asset=asset, episode="lamps:1", role="it", symptom=cause, since=None, why="It was seen.")
-        )
+        for episode in ("lamps:1", "1"):  # an earlier build named no model
+            raised(lamps.lake, Alert(cause=cause, asset=asset, episode=episode, role="it", symptom=cause, since=None, why="Seen."))
     state = situations(lamps.lake, [known(lamps.model).learner])["lamps"]
     told_solved(lamps.lake, lamps.model, replace(state, machine=Machine(breaker=breaker)))
     assert set(standing(lamps.lake).filter(pl.col("state") == "open")["cause"]) == left

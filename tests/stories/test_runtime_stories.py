@@ -75,6 +75,7 @@ def test_only_steps_beyond_the_limit_of_their_asset_are_slow(monkeypatch: pytest
     assert late.cancelled
     (backlog,) = slow("run-1", {"land_sales": 1000.0}, limits, 1080.0, days=7)
     assert (backlog.limit, backlog.cancelled) == (70.0, False)
+    assert [one.limit for one in slow("run-1", {"demand": 1000.0}, limits, 1150.0, days=7)] == [100.0]
 
 
 def test_until_a_norm_is_learnt_what_is_declared_of_a_model_is_the_limit_of_each_of_its_tables(

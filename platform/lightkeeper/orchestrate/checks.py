@@ -214,9 +214,9 @@ def _of_days(plan: Plan, lake: Lake, version: TableVersion, run_id: str) -> tupl
     counts = lake.read(version.table, version).group_by(days).len() if plan.landing else None
     rows: dict[date, int] = {} if counts is None else {day: n for day, n in counts.collect().iter_rows() if day is not None}
     judged = [replace(one, verdicts=(*_contract(plan, lake, one, rows), *one.verdicts)) for one in seen.judged]
-    judged = sorted([*judged, *_lost(plan, lake, judged[-1], rows)], key=lambda one: one.day or date.min)
     if "freshness" in plan.names:
         judged[-1] = replace(judged[-1], verdicts=(_freshness(plan, lake, watched, version), *judged[-1].verdicts))
+    judged = sorted([*judged, *_lost(plan, lake, judged[-1], rows)], key=lambda one: one.day or date.min)
     return judged, pictures(seen.judged[-1], seen.pictures)
 
 
@@ -226,7 +226,8 @@ def _lost(plan: Plan, lake: Lake, last: Judged, rows: Mapping[date, int]) -> Ite
     if not found:
         return
     mine = (pl.col("asset") == plan.table) & (pl.col("check") == "contract") & pl.col("day").is_in(list(found))
-    told = set(verdicts(lake).rows(mine)["day"])
+    said = verdicts(lake).rows(mine).unique("day", keep="last", maintain_order=True)
+    told = set(said.filter(pl.col("state") == "failed", pl.col("measured") == 1)["day"])
     for day, n in found.items():
         if day not in told or (last.day is not None and day > last.day):
             why = f"All {n:,} lines of {day} break the contract: none of them landed."

@@ -23,7 +23,7 @@ from lightkeeper.orchestrate.io_manager import LakeIOManager, TableOutput
 from lightkeeper.orchestrate.shown import about, watched
 from lightkeeper.values import LandedFile
 
-__all__ = ["FOLDER", "Landing", "LandingFolder", "files_ledger", "landing_assets"]
+__all__ = ["FOLDER", "LANDS", "Landing", "LandingFolder", "files_ledger", "landing_assets"]
 
 _FILES: dict[str, pl.DataType] = {
     "asset": pl.String(), "file": pl.String(), "part": pl.Date(), "sha256": pl.String(), "bytes": pl.Int64(),
@@ -33,6 +33,7 @@ _FILES: dict[str, pl.DataType] = {
 
 
 FOLDER = "landing folder"  # metadata of the asset: where its files arrive
+LANDS = "land_"  # how the names of the steps that land begin
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ def landing_assets(landing: Landing, home: Home, first_day: date) -> dg.AssetsDe
     )
 
     @dg.multi_asset(
-        name=f"land_{landing.name}",
+        name=f"{LANDS}{landing.name}",
         outs={spec.key.path[-1]: dg.AssetOut.from_spec(spec) for spec in (lines, rejected)},
         check_specs=[
             dg.AssetCheckSpec("every_file_was_read", asset=landing.name, description="No file of the run was refused."),

@@ -60,9 +60,10 @@ def freshness_sensor(home: Home, open_lake: Callable[[], Lake]) -> dg.SensorDefi
             requests += [_ask(row, upstream)] if upstream else []
             if before is None or before.get(row["asset"]) != now[row["asset"]]:
                 raised(lake, _alert(row, [table_name(key) for key in upstream]))
-        if before is None or set(before) - set(now):
-            _recovered(lake, {row["asset"] for row in rows if row["state"] != "passed"})
-        cursor = json.dumps(now)
+        still = {row["asset"] for row in rows if row["state"] != "passed"}  # of what could not be judged nothing is solved
+        if before is None or set(before) - still:
+            _recovered(lake, still)
+        cursor = json.dumps({one: since for one, since in (before or {}).items() if one in still} | now)
         asked = [one for request in requests if (one := _again(context.instance, request)) is not None]
         if asked:
             return dg.SensorResult(run_requests=asked, cursor=cursor)

@@ -21,6 +21,7 @@ from lightkeeper.home import Home
 from lightkeeper.lake.table import Lake
 from lightkeeper.lake.verdicts import states
 from lightkeeper.measure.norms import FEWEST
+from lightkeeper.orchestrate.landing import LANDS
 from lightkeeper.orchestrate.learners import MAXIMA, OWNERS, STEPS
 from lightkeeper.orchestrate.telling import link, short
 
@@ -59,11 +60,12 @@ def slow(run_id: str, started: Mapping[str, float], limits: Mapping[str, float],
         started: of each step under way, when it began, in seconds since the epoch.
         limits: of each asset, in seconds.
         now: in seconds since the epoch.
-        days: that the run lands: limits are those of one.
+        days: that the run lands: the limits of a landing are those of one.
     """
     found = []
     for step, at in started.items():
-        known = [(asset, days * limits[asset]) for asset in STEPS.get(step, (step,)) if asset in limits]
+        times = days if step.startswith(LANDS) else 1
+        known = [(asset, times * limits[asset]) for asset in STEPS.get(step, (step,)) if asset in limits]
         asset, limit = min(known, key=lambda one: one[1], default=("", 0.0))
         if known and now - at > limit:
             found.append(Slow(run_id, asset, at, now - at, limit))
@@ -122,7 +124,10 @@ def _started(instance: dg.DagsterInstance, run_id: str) -> dict[str, float]:
 def _days(run: dg.DagsterRun) -> int:
     """How many days a run lands at once; 1 where it lands none."""
     first, last = (run.tags.get(f"dagster/asset_partition_range_{end}") for end in ("start", "end"))
-    return 1 if first is None or last is None else (date.fromisoformat(last) - date.fromisoformat(first)).days + 1
+    try:
+        return (date.fromisoformat(str(last)) - date.fromisoformat(str(first))).days + 1
+    except ValueError:  # no range, or partitions that are no days
+        return 1
 
 
 def _act(instance: dg.DagsterInstance, lake: Lake, one: Slow) -> None:

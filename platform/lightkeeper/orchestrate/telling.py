@@ -56,7 +56,8 @@ def told_solved(lake: Lake, model: Model, state: State) -> None:
     """Nothing asks any more: what was told of the model's retraining is solved; an open breaker is not, while it is open."""
     mine = (model.name, model.table, model.outcome_table)
     still = {"breaker"} if state.machine.breaker != "closed" else set()
-    own = (pl.col("asset") == model.name) | pl.col("episode").str.starts_with(f"{model.name}:")
+    of_before = ~pl.col("episode").str.contains(":", literal=True)  # raised by a build that named no model
+    own = (pl.col("asset") == model.name) | of_before | pl.col("episode").str.starts_with(f"{model.name}:")
     for row in standing(lake).filter(pl.col("asset").is_in(mine), own, pl.col("state") != "solved").iter_rows(named=True):
         if kind_of(row["cause"]) in _OURS and row["cause"] not in still:
             solved(lake, row["cause"], row["asset"], "Nothing asks for a retraining any more.", row["episode"])

@@ -154,7 +154,7 @@ def _learning(rows: Rows, quiet: Quiet) -> str:
 
 def _kind(rows: Rows, reference: Reference, day: date, drifted: Sequence[Found]) -> Told | None:
     """What kind of shift the drifted columns show, from the rows of both windows; read only when something drifted."""
-    if not drifted or not reference.quiet.ready:
+    if not drifted or not reference.quiet.ready or day <= reference.quiet.end:  # no row after the reference explains it
         return None
     by, quiet = rows.by, reference.quiet
     start = quiet.end - timedelta(_BEFORE)

@@ -176,9 +176,10 @@ def _former(model: Model, champion: _Champion, table: pl.LazyFrame, now: datetim
     who, stands = champion.who, standing(champion.rows, model.name)
     if who.trained is None or stands[0] != who.number:
         return Verdict(shadow.CHECK, "unknown", f"{who.name} serves, and nobody is compared with it.")
-    since = reigns(champion.rows, model.name)[-1].since or now
+    since = reigns(champion.rows, model.name)[-1].since
+    served = since.date() if since is not None and since <= now else date.min  # else by a clock that has gone back since
     before = server(model.name, champion.versions, stands[1:]).trained
-    return shadow.former(model, table, who.trained, before, min(since, now).date())
+    return shadow.former(model, table, who.trained, before, served)
 
 
 def _losses(model: Model, rows: pl.DataFrame) -> pl.DataFrame:

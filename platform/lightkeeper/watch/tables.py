@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
+from itertools import takewhile
 
 import polars as pl
 
@@ -129,8 +130,9 @@ def _first(looking: _Look, days: Sequence[date], before: Reference | None) -> Lo
     held = HELD if len(days) >= ENOUGH + HELD else 1
     if before is not None:  # a day that came since the last look is judged
         seen = set(known_days(looking.lake, looking.watched.table, before.number).days)
-        new = len(days) - next((place for place, day in enumerate(days) if day not in seen), len(days))
-        held = max(held, min(new, len(days) - ENOUGH))
+        new = sum(1 for _ in takewhile(lambda day: day not in seen, reversed(days)))
+        if _TWICE * new <= len(days):  # more than all that was known is history, which the reference is drawn from
+            held = max(held, min(new, len(days) - ENOUGH))
     drawn, by = days[:-held] or days, pl.col(looking.watched.by)
     rows = looking.rows.frame.filter(by <= days[-1]).collect()
     why = "the first" if before is None else "a model was promoted, or twice as many days are known"
@@ -149,7 +151,8 @@ def _again(looking: _Look, days: Sequence[date], reference: Reference) -> Looked
     if changed:
         rows = looking.rows.frame.filter(pl.col(looking.watched.by).is_in(changed)).collect()
         known = looking.count(reference, rows, known)
-    new = set(changed) - set(before.days)
+    oldest = min(before.days, default=date.min)
+    new = {day for day in set(changed) - set(before.days) if day > oldest}  # what came before all that was known is history
     wanted = sorted({*new, *before.altered(known, changed)[-MOST:], days[-1]})
     first = next((day for day in wanted if day > reference.quiet.end), days[-1])
     grown = [day for day in days if day < first]
