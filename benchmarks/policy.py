@@ -20,6 +20,7 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
+from itertools import pairwise
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -95,7 +96,7 @@ def _done(home: Any, script: Any) -> dict[str, Any]:
     from lightkeeper.alerts.kept import standing
     from lightkeeper.lake.table import Lake
     from lightkeeper.models.attempts import machines
-    from lightkeeper.models.decisions import decisions
+    from lightkeeper.models.decisions import decisions, reigns
 
     lake = Lake(home.lake, clock=home.now)
     ledger = decisions(lake, "demand")
@@ -108,12 +109,35 @@ def _done(home: Any, script: Any) -> dict[str, Any]:
         "attempts": [[one.cause, one.outcome] for one in machine.attempts],
         "waited": None if first is None or first.matured is None else (first.matured - script.turns).days + 1,
         "promoted": after.filter(pl.col("action") == "promoted").height,
+        "regretted": sum(_regretted(lake, one, other) for one, other in pairwise(reigns(ledger, "demand")) if one.version),
         "rolled_back": after.filter(pl.col("action") == "rolled_back").height,
         "trained_after": trained.height,
         "breaker": machine.breaker,
         "escalations": alerts.filter(pl.col("cause") == "breaker").height,
         "alerts": alerts["cause"].value_counts(sort=True).rows(),
     }
+
+
+def _regretted(lake: Any, before: Any, serving: Any) -> int:
+    """1 where a version that was promoted lost more, by the loss that decides, than the one before it on the days since."""
+    from assets.demand import demand
+    from lightkeeper.measure.skill import daily
+    from lightkeeper.models.backtesting import scored, with_scales
+    from lightkeeper.models.judging import loss_for
+    from lightkeeper.models.registry import read_version
+
+    if not serving.version:
+        return 0
+    versions, known = lake.read("demand_model"), lake.read("demand_features").filter(pl.col("units").is_not_null()).collect()
+    both = {name: read_version("demand", versions, one.version) for name, one in (("before", before), ("serving", serving))}
+    cut = max(one.last_day for one in both.values())
+    rows_ = known.filter(pl.col("day") > cut).sort(demand.row_key)
+    if rows_.is_empty():
+        return 0
+    found = {name: one.fitted.scored(rows_) for name, one in both.items()}
+    wide = scored(demand, rows_, found["before"], cut).with_columns(one["forecast"].alias(name) for name, one in found.items())
+    losses = daily(with_scales(demand, wide, known, cut), {name: name for name in both}, loss_for(demand), time="day")
+    return int(losses["serving"].sum() > losses["before"].sum())
 
 
 def _errors(home: Any, script: Any, seed: int) -> dict[str, Any]:
@@ -196,8 +220,10 @@ def _acted(name: str, played: Sequence[Mapping[str, Any]]) -> list[dict[str, Any
     other = [sum(cause != "age" and outcome != "held" for cause, outcome in one["attempts"]) for one in played]
     made = [_row(f"{name}: retrainings, all seeds", tried, None, "")]
     if name == "quiet":
+        worse = [one["regretted"] for one in played]
         made += [_row(f"{name}: of them not by age", other, 0.0, ""),
-                 _row(f"{name}: promotions, all seeds", [one["promoted"] for one in played], 0.1 * len(played), "")]  # fmt: skip
+                 _row(f"{name}: promotions, all seeds", [one["promoted"] for one in played], None, ""),
+                 _row(f"{name}: promotions of what was worse since", worse, 0.1 * len(played), "")]  # fmt: skip
     if name == "poison":
         made.append(_row(f"{name}: trainings on days with the broken one", [one["trained_after"] for one in played], 0.0, ""))
     if name == "hopeless":
