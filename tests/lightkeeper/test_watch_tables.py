@@ -370,7 +370,7 @@ def test_three_days_that_are_few_together_fail_though_none_is_alone(shop: Shop) 
     assert volumes[0].state == "passed"
     assert volumes[-1].state == "failed"
     assert (volumes[-1].limit, volumes[-1].measured) > (0.99, 1.0)
-    assert "The last 3 days together have" in volumes[-1].why
+    assert "The last 3 days together lie" in volumes[-1].why
     assert "% below what is usual" in volumes[-1].why
 
 

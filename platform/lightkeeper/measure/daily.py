@@ -142,25 +142,6 @@ def calibrate(days: Sequence[int] | _Ints, columns: Sequence[DayCounts | DayLeve
     return Quiet(*span, left_out, tau, tuple(limits), tuple(map(_widened, reference, slow)))
 
 
-def _margin(tau: float, days: int) -> float:
-    """By how much a limit lies above the largest of the quiet days: they tell less, the longer their memory."""
-    return _MARGIN + _MEMORY * tau / days
-
-
-def _slower(own: float, tau: float, days: int) -> float:
-    """How much wider the limits of a column are whose memory is far longer than the table's: a mean of 91 days is one.
-
-    Its history holds few independent values, so that its scale is a guess as well: its memory counts twice.
-    """
-    slow = own > _LAGS and own > _SLOW * tau
-    return _margin(2.0 * own, days) / _margin(tau, days) if slow else 1.0
-
-
-def _widened(column: QuietColumn, by: float) -> QuietColumn:
-    scales, (one, two) = tuple(scale * by for scale in column.scales), column.errors
-    return replace(column, scales=scales, errors=(one * by, two * by))
-
-
 def judge(quiet: Quiet, days: Sequence[int], columns: Sequence[DayCounts | DayLevels], floor: float = FLOOR) -> list[Found]:
     """What the last of some days shows, a row a calibrated column, what drifted first.
 
@@ -287,6 +268,25 @@ def _whole_memory(deviation: _Floats) -> float:
     """The same of a column alone: up to the first lag, within a quarter of the days, that is not positive (Geyer 1992)."""
     lags = (_autocorrelation(deviation, lag) for lag in range(1, len(deviation) // 4))
     return 1.0 + 2.0 * sum(takewhile(lambda one: one > 0, lags))
+
+
+def _margin(tau: float, days: int) -> float:
+    """By how much a limit lies above the largest of the quiet days: they tell less, the longer their memory."""
+    return _MARGIN + _MEMORY * tau / days
+
+
+def _slower(own: float, tau: float, days: int) -> float:
+    """How much wider the limits of a column are whose memory is far longer than the table's: a mean of 91 days is one.
+
+    Its history holds few independent values, so that its scale is a guess as well: its memory counts twice.
+    """
+    slow = own > _LAGS and own > _SLOW * tau
+    return _margin(2.0 * own, days) / _margin(tau, days) if slow else 1.0
+
+
+def _widened(column: QuietColumn, by: float) -> QuietColumn:
+    scales, (one, two) = tuple(scale * by for scale in column.scales), column.errors
+    return replace(column, scales=scales, errors=(one * by, two * by))
 
 
 def _autocorrelation(values: _Floats, lag: int) -> float:

@@ -197,7 +197,7 @@ def _unjudged(pair: _Pair) -> str | None:
         return f"{pair.name} is {reference.type}: only its nulls are counted."
     if reference.cells != current.cells:
         return f"{pair.name} was counted in other cells than the reference: make its profile with like=reference."
-    if pair.number and reference.n and not len(reference.cells.uppers):
+    if reference.n and reference.cells.endless:
         return f"{pair.name} has no finite value in the reference: there is nothing to compare with."
     for what, one in (("reference", reference), ("current window", current)):
         if one.n < _LEAST:

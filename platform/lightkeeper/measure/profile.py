@@ -65,6 +65,11 @@ class Cells:
         """Counts of a profile: below, k cells, above; or the categories, other known ones, new ones; none for others."""
         return {"number": len(self.uppers) + 2, "category": len(self.categories) + 2}.get(self.kind, 0)
 
+    @property
+    def endless(self) -> bool:
+        """Whether they are of a number that had no finite value: it can be compared with nothing."""
+        return self.kind == "number" and not len(self.uppers)
+
     def __eq__(self, other: object) -> bool:
         return (
             isinstance(other, Cells)

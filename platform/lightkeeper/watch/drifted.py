@@ -56,7 +56,7 @@ def drift(rows: Rows, reference: Reference, known: Days, day: date) -> list[Verd
     A text whose frequent values hold less than half of its rows is named only where it has drifted: it has not passed.
     """
     vanished, names = gone(rows, reference), reference.cells.columns
-    lost = {one.column for one in vanished} | {name for name, one in names.items() if _endless(one)}
+    lost = {one.column for one in vanished} | {name for name, one in names.items() if one.cells.endless}
     window = known.upto(day, RECENT)
     compared = [one for one in window.compared(reference.cells, reference.members) if parts_of(one.name, names)[0] not in lost]
     found = judge(reference.quiet, [one.toordinal() for one in window.days], compared)
@@ -85,13 +85,8 @@ def _empty(one: Found, names: Iterable[str]) -> Verdict:
     return Verdict("drift", "unknown", f"{column}{where} has no values in the last 3 days.", None, None, 0, column, segment or None)
 
 
-def _endless(one: ColumnProfile) -> bool:
-    """Whether a number has no finite value in the reference."""
-    return one.cells.kind == "number" and not len(one.cells.uppers)
-
-
 def _missing(one: ColumnProfile) -> str:
-    return "finite value in the reference" if _endless(one) and one.n else "values on most days of the reference"
+    return "finite value in the reference" if one.cells.endless and one.n else "values on most days of the reference"
 
 
 def gone(rows: Rows, reference: Reference) -> list[Verdict]:

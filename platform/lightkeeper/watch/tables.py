@@ -18,15 +18,10 @@ import polars as pl
 
 from lightkeeper.lake.table import Lake
 from lightkeeper.lake.verdicts import Judged, profiles, references, states
-from lightkeeper.measure.anomaly import WINDOWS
-from lightkeeper.measure.daily import RECENT, judge
-from lightkeeper.measure.member_rows import HISTORY, MemberRows, member_rows
-from lightkeeper.measure.norms import volume
-from lightkeeper.measure.profile import KNOWN, ColumnProfile
-from lightkeeper.measure.rates import nearest, rate
 from lightkeeper.values import BAD, TableVersion, Verdict
-from lightkeeper.watch.drawing import ENOUGH, Drawing, Watched, calibrated, comparable, draw, earlier, unrepeated
-from lightkeeper.watch.drifted import Effects, Rows, drift, gone
+from lightkeeper.watch.drawing import ENOUGH, Drawing, Watched, calibrated, comparable, draw, unrepeated
+from lightkeeper.watch.drifted import Effects, Rows, gone
+from lightkeeper.watch.judged_day import judged_day
 from lightkeeper.watch.kept import Days, Reference, counted, known_days, last_reference, profile_rows, reference_rows
 
 __all__ = ["Looked", "look"]
@@ -35,8 +30,6 @@ HELD = 7  # days that the first reference leaves to be judged
 GROWN = 7  # days by which a young reference grows
 MOST = 31  # days that came before and are judged again, at most
 _TWICE = 2
-_FLOOR, _FEW_ROWS = 0.005, 2.5  # a share, and rows: so few new or extreme values come by themselves
-LASTING = 0.2  # share by which rows a day must differ for long
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,115 +185,6 @@ def _summed(known: Days, column: str) -> list[int]:
 
 def _day(looking: _Look, reference: Reference, known: Days, day: date) -> Judged:
     quiet = reference.quiet
-    past = known.between(quiet.start, quiet.end) if quiet.days else known.upto(day - timedelta(1))
-    left_out = [one for one in past.days if one not in set(quiet.left_out) and one != day]
-    past = Days(past.rows.filter(pl.col("day").is_in(left_out)))
-    found = [
-        _volume(reference, past, known, day),
-        *_rates(looking, reference, past, known, day),
-        _duplicates(looking.watched, past, known, day),
-        _members(looking, reference, known, day),
-        *drift(looking.rows, reference, known, day),
-    ]
+    found = judged_day(looking.watched, looking.rows, reference, known, day)
     window = (quiet.start, quiet.end + timedelta(1)) if quiet.days else None
     return Judged(looking.version, day, window, reference.version, looking.run_id, tuple(found))
-
-
-def _volume(reference: Reference, past: Days, known: Days, day: date) -> Verdict:
-    """A day that is far off on its own; else days that are off together."""
-    rows = known.volume().filter(pl.col("day") == day)["rows"]
-    alone = volume(past.volume().select("day", "rows"), day, int(rows[0]) if len(rows) else 0)
-    window = known.upto(day, RECENT)
-    found = judge(reference.volume, [one.toordinal() for one in window.days], [window.volumes()], floor=LASTING)
-    if alone.bad or not found or not reference.volume.ready:
-        return alone
-    one = found[0]
-    why = f"{alone.why} The last 3 days together have {one.told} what is usual: {one.strength:.2f} x the limit of such days."
-    extra = {**alone.extra, "strength": round(one.strength, 4), "smallest": one.smallest}
-    if not one.drifted:
-        return replace(alone, why=why, extra=extra)
-    return replace(alone, state="failed", why=why, measured=one.strength, limit=1.0, n=one.rows, extra=extra)
-
-
-def _duplicates(watched: Watched, past: Days, known: Days, day: date) -> Verdict:
-    if watched.key:
-        return _repeats(watched.key, known, day)
-    history = [(repeated or 0, rows) for _, rows, repeated in past.volume().iter_rows()]
-    now = known.volume().filter(pl.col("day") == day)
-    if now.is_empty():
-        return rate("duplicates", None, history, 0, 0)
-    return rate("duplicates", None, history, now["repeated"][0] or 0, now["rows"][0])
-
-
-def _repeats(key: Sequence[str], known: Days, day: date) -> Verdict:
-    """Rows of a day that share their key with another: none may."""
-    named, now = ", ".join(key), known.volume().filter(pl.col("day") == day)
-    rows, repeated = (now["rows"][0], now["repeated"][0]) if now.height else (0, 0)
-    if repeated is None:
-        return Verdict("duplicates", "unknown", f"Rows that share their key ({named}) were not counted: a column of it is missing.")
-    why = f"{repeated:,} of {rows:,} rows share their key ({named}) with another row of their day."
-    return Verdict("duplicates", "failed" if repeated else "passed", why, repeated / max(rows, 1), 0.0, rows)
-
-
-def _members(looking: _Look, reference: Reference, known: Days, day: date) -> Verdict:
-    """Values of text columns whose rows are odd; how many rows a value of a key has is what the key makes it."""
-    left_out = {*looking.watched.key, *(one.column for one in gone(looking.rows, reference))}
-    recent = known.between(day - timedelta(HISTORY + 2 * max(WINDOWS)), day)
-    columns = [
-        MemberRows(name, one.cells.categories, recent.counts(name, one.cells.size)[:, :-2])
-        for name, one in reference.cells.columns.items()
-        if one.cells.kind == "category" and one.cells.categories and name not in left_out
-    ]
-    return member_rows(recent.days, columns)
-
-
-def _rates(looking: _Look, reference: Reference, past: Days, known: Days, day: date) -> list[Verdict]:
-    """Nulls, new categories and values out of range: those columns that fail, else the one that comes nearest to its limit."""
-    made: dict[str, list[Verdict]] = {"nulls": [], "categories": [], "range": []}
-    lost = {str(one.column) for one in gone(looking.rows, reference)}  # drift tells of them
-    for name, like in reference.cells.columns.items():
-        if name in lost:
-            continue
-        same = pl.col("counts").list.len() == like.cells.size  # else the column was of another type that day
-        history, now = past.of(name).filter(same), known.of(name).filter(pl.col("day") == day, same)
-        for check, expression in _counts_of(like):
-            pairs = [tuple(pair) for pair in history.select(expression, "rows").iter_rows()]
-            if check == "categories" and len(pairs) >= ENOUGH:
-                pairs = pairs[earlier(len(pairs)) :]
-            k, n = now.select(expression, "rows").row(0) if now.height else (0, 0)
-            floor = _FLOOR if check == "nulls" or not n else min(max(_FLOOR, _FEW_ROWS / n), 0.5)
-            made[check].append(rate(check, name, pairs, k, n, floor))
-    unlisted = [name for name, one in reference.cells.columns.items() if one.cells.kind == "category" and one.cells.known is None]
-    blind = lost | {
-        name for name, one in reference.cells.columns.items() if one.cells.kind == "number" and not len(one.cells.uppers)
-    }
-    return [
-        one
-        for check, found in made.items()
-        for one in _told(check, found, unlisted if check == "categories" else [], sorted(blind) if check == "range" else [])
-    ]
-
-
-def _counts_of(like: ColumnProfile) -> list[tuple[str, pl.Expr]]:
-    """What is counted of a column for each check: rows without a value, of a new value, outside the range."""
-    counts, found = pl.col("counts").list, [("nulls", pl.col("nulls"))]
-    if like.cells.kind == "number" and len(like.cells.uppers):
-        found.append(("range", counts.first() + counts.last()))
-    if like.cells.kind == "category" and like.cells.known is not None:
-        found.append(("categories", counts.last()))
-    return found
-
-
-def _told(check: str, found: Sequence[Verdict], unlisted: Sequence[str], blind: Sequence[str]) -> list[Verdict]:
-    """The verdicts of a check; columns with more values than are listed are named, and alone are nothing that could be judged."""
-    if not found and blind:
-        return [
-            Verdict(check, "unknown", f"{', '.join(blind)} cannot be compared with the reference, and no other column can show it.")
-        ]
-    beside = f" New values of {', '.join(unlisted)} are not noticed: more than {KNOWN:,} were known." if unlisted else ""
-    if not found and unlisted:
-        return [Verdict(check, "unknown", beside.strip())]
-    if not found:
-        return [Verdict(check, "passed", "No column of this table can show it.", 0.0, 0.0)]
-    told = nearest(check, found, f"All {len(found)} columns." if len(found) > 1 else "Its one column.")
-    return [replace(told[0], why=told[0].why + beside), *told[1:]]
