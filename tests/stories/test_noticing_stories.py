@@ -209,7 +209,8 @@ def test_a_table_that_is_overdue_is_looked_at_by_the_sensor_and_told_to_be_late(
 def test_a_day_of_which_every_line_breaks_the_contract_fails_though_none_landed(settled: Path, tmp_path: Path) -> None:
     home = lk.Home(shutil.copytree(settled, tmp_path / "lost"))
     lake, defs, instance = Lake(home.lake, clock=home.now), defs_of(home), instance_of(home)
-    first, second = [one for one in script_of("quiet", 14).days if one.day >= script_of("quiet", 14).turns][:2]
+    script = script_of("quiet", 14)
+    first, second = [one for one in script.days if one.day >= script.turns][:2]
     ((name, good),) = first.files.items()
     dear = pl.read_csv(good, infer_schema=False).with_columns(price_gbp=pl.lit("-1.0")).write_csv().encode()
 
