@@ -112,7 +112,7 @@ def _verdict(rows: Rows, reference: Reference, found: Found, told: Told | None) 
     where = f" where {segment}" if "=" in segment else ""
     why = f"{column}{where}: {size} in the last 3 days ({found.rows:,} values against {quiet.days} days)"
     if state == "unknown":
-        why += "; it has so few rows a day that no change of it would have been seen."
+        why += "; its quiet days differ so much that no change of it would have been seen."
     elif quiet.ready:
         why += f"; {found.strength:.2f} x the limit, {least} would have been seen."
     else:
