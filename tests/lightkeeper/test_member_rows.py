@@ -64,6 +64,11 @@ def test_quiet_days_seldom_name_anybody() -> None:
     assert sum(bad) <= 0.05 * len(bad)
 
 
+def test_a_month_of_history_names_nobody_more_often_than_it_says() -> None:
+    bad = [judged(quiet(seed, 31, 12)).bad for seed in range(100, 200)]
+    assert sum(bad) <= 3
+
+
 @pytest.mark.parametrize("seed", [11, 12])
 def test_a_week_in_which_everybody_buys_less_is_no_oddity_of_one(seed: int) -> None:
     counts = quiet(seed)

@@ -128,8 +128,13 @@ def _scores(days: Sequence[date], past: NDArray[np.bool_], one: MemberRows) -> p
     usual = np.full_like(roots, np.nan)
     for weekday in np.unique(weekdays):
         mine = weekdays == weekday
-        if (mine & past).any():
-            usual[mine] = roots[mine & past].mean(axis=0) * np.sqrt(totals[mine] / totals[mine & past].mean())[:, None]
+        whole, rows = roots[mine & past].sum(axis=0), totals[mine & past].sum()
+        for day in np.flatnonzero(mine):  # a past day is compared with the others, as the judged ones are
+            own = bool(past[day])
+            others = int((mine & past).sum()) - own
+            if others:
+                share = np.sqrt(totals[day] * others / (rows - own * totals[day]))
+                usual[day] = (whole - own * roots[day]) / others * share
     known = ~np.isnan(usual).any(axis=1)
     if (known & past).sum() < _SEEN or not known[-1]:
         return None

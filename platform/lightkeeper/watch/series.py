@@ -92,18 +92,23 @@ def _beside_band(model: Model, nearest: pl.DataFrame, past: pl.DataFrame) -> tup
 
 
 def _beside_own_days(model: Model, nearest: pl.DataFrame, known: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Outcomes and past days, each beside the mean of its series on such weekdays, with half an 80% band of its series."""
+    """Outcomes and past days, each beside the mean of its series on other such weekdays, with half an 80% band of its series."""
     first, keys = cast("date", nearest[model.time].min()), list(model.keys)
     day, actual = pl.col(model.time).alias("day"), pl.col(model.target).cast(pl.Float64).alias("actual")
     past = known.filter(pl.col(model.time).is_between(first - timedelta(_HISTORY), first, closed="left")).select(*keys, day, actual)
     weekday = pl.col("day").dt.weekday().alias("_weekday")
-    usual = past.group_by(*keys, weekday).agg(pl.col("actual").mean().alias("forecast"))
+    usual = past.group_by(*keys, weekday).agg(pl.col("actual").sum().alias("_sum"), pl.col("actual").count().alias("_days"))
     spread = past.group_by(keys).agg((BAND_OF_SD * pl.col("actual").std()).alias("width"))
-    rows = (nearest.select(*keys, day, pl.col("actual").cast(pl.Float64)), past)
-    now, then = (
-        one.with_columns(weekday).join(usual, on=[*keys, "_weekday"]).join(spread, on=keys).drop("_weekday") for one in rows
-    )
-    return now, then
+
+    def beside(rows: pl.DataFrame, own: pl.Expr) -> pl.DataFrame:
+        """Rows that are in the mean themselves are left out of it: `own`, 1 or 0."""
+        others = pl.col("_days") - own
+        mean = pl.when(others > 0).then((pl.col("_sum") - own * pl.col("actual")) / others).alias("forecast")
+        joined = rows.with_columns(weekday).join(usual, on=[*keys, "_weekday"]).join(spread, on=keys)
+        return joined.with_columns(mean).drop("_weekday", "_sum", "_days")
+
+    now = nearest.select(*keys, day, pl.col("actual").cast(pl.Float64))
+    return beside(now, pl.lit(0)), beside(past, pl.col("actual").is_not_null().cast(pl.Int64))
 
 
 def _memory(model: Model, known: pl.DataFrame) -> float:
