@@ -6,7 +6,7 @@ import os
 import signal
 import time
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -14,7 +14,7 @@ import polars as pl
 import pytest
 
 import lightkeeper as lk
-from lightkeeper.alerts.kept import standing
+from lightkeeper.alerts.kept import raised, standing
 from lightkeeper.home import Home, HomeRecord
 from lightkeeper.lake.table import Lake
 from lightkeeper.lake.verdicts import Judged, record
@@ -22,7 +22,7 @@ from lightkeeper.orchestrate import learners, runtimes
 from lightkeeper.orchestrate.daemon import Daemon, daemon
 from lightkeeper.orchestrate.launcher import LocalRunLauncher
 from lightkeeper.orchestrate.runtimes import _limits as limits
-from lightkeeper.orchestrate.runtimes import slow
+from lightkeeper.orchestrate.runtimes import Slow, cancelled, slow
 from lightkeeper.values import TableVersion, Verdict
 from tests.lightkeeper.lamps import LAMPS, table
 
@@ -76,6 +76,37 @@ def test_only_steps_beyond_the_limit_of_their_asset_are_slow(monkeypatch: pytest
     (backlog,) = slow("run-1", {"land_sales": 1000.0}, limits, 1080.0, days=7)
     assert (backlog.limit, backlog.cancelled) == (70.0, False)
     assert [one.limit for one in slow("run-1", {"demand": 1000.0}, limits, 1150.0, days=7)] == [100.0]
+
+
+def test_each_cancelled_run_doubles_what_the_next_may_take_until_one_keeps_to_its_limit(tmp_path: Path) -> None:
+    now = [datetime(2026, 3, 2, 6, tzinfo=UTC)]
+    lake = Lake(tmp_path / "lake", clock=lambda: now[0])
+    norm = Verdict("run_time", "passed", "It took 1 s; the limit is 6 s.", 1.0, 6.0, 20)
+    long = replace(norm, state="failed", why="It took 20 s; the limit is 6 s.", measured=20.0)
+    first, second, third = (Slow(f"run-{number}", "kiln", 1000.0, 20.0, 6.0) for number in (1, 2, 3))
+
+    def later(judged: Verdict | None = None, told: Slow | None = None) -> None:
+        now[0] += timedelta(hours=1)
+        if told is not None:
+            raised(lake, runtimes._alert(told))
+        if judged is not None:
+            record(lake, [Judged(TableVersion("kiln", 0), verdicts=(judged,))])
+
+    def seen(one: Slow) -> tuple[int, float, bool]:
+        found = replace(one, before=cancelled(lake, one))
+        return found.before, found.most, found.cancelled
+
+    later(judged=norm)
+    assert seen(first) == (0, 12.0, True)
+    later(told=first)
+    assert seen(first) == (0, 12.0, True)  # it ends as it was told
+    assert seen(second) == (1, 24.0, False)
+    later(judged=long)
+    assert seen(third) == (1, 24.0, False)  # what ended was slow as well
+    later(told=replace(second, seconds=30.0, before=1))
+    assert seen(third) == (2, 48.0, False)
+    later(judged=norm)
+    assert seen(third) == (0, 12.0, True)
 
 
 def test_until_a_norm_is_learnt_what_is_declared_of_a_model_is_the_limit_of_each_of_its_tables(

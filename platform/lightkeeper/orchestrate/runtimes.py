@@ -1,7 +1,8 @@
 """The sensor `runtimes`: a run that takes longer than its norm warns once; at twice the norm's limit it is cancelled.
 
 The norm is the run time check's, of each asset; where none is learnt yet, what is declared beside the asset. The champion
-stays: a training that is cancelled promotes nobody.
+stays: a training that is cancelled promotes nobody. Each run that was cancelled doubles what the next may take, until one keeps
+to its limit: what a change has made slower for good comes to its end, and the norm learns it; what hangs is cancelled each time.
 """
 
 from __future__ import annotations
@@ -9,23 +10,23 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 
 import dagster as dg
 import polars as pl
 
 from lightkeeper.alerts.alert import Alert
-from lightkeeper.alerts.kept import raised
+from lightkeeper.alerts.kept import alerts, raised
 from lightkeeper.home import Home
 from lightkeeper.lake.table import Lake
-from lightkeeper.lake.verdicts import states
+from lightkeeper.lake.verdicts import states, verdicts
 from lightkeeper.measure.norms import FEWEST
 from lightkeeper.orchestrate.landing import LANDS
 from lightkeeper.orchestrate.learners import MAXIMA, OWNERS, STEPS
 from lightkeeper.orchestrate.telling import link, short
 
-__all__ = ["Slow", "runtimes_sensor", "slow"]
+__all__ = ["Slow", "cancelled", "runtimes_sensor", "slow"]
 
 _RUNS = 50  # under way at once that are looked at
 _TWICE = 2
@@ -33,18 +34,32 @@ _TWICE = 2
 
 @dataclass(frozen=True, slots=True)
 class Slow:
-    """A step that runs longer than its limit: of which run and asset, since when (seconds since the epoch), for how long."""
+    """A step that runs longer than its limit.
+
+    Attributes:
+        run_id, asset: whose step it is.
+        since: seconds since the epoch.
+        seconds: that it has run for.
+        limit: in seconds.
+        before: runs of the asset that were cancelled since one kept to its limit.
+    """
 
     run_id: str
     asset: str
     since: float
     seconds: float
     limit: float
+    before: int = 0
+
+    @property
+    def most(self) -> float:
+        """The seconds beyond which it is cancelled."""
+        return float(_TWICE ** (1 + self.before) * self.limit)
 
     @property
     def cancelled(self) -> bool:
-        """Whether it has run for twice its limit."""
-        return self.seconds > _TWICE * self.limit
+        """Whether it has run for longer than that."""
+        return self.seconds > self.most
 
     @property
     def key(self) -> str:
@@ -95,9 +110,10 @@ def runtimes_sensor(home: Home, open_lake: Callable[[], Lake], wall: Callable[[]
             return dg.SkipReason("No run is under way.")
         lake = open_lake()
         limits, told = _limits(lake), set(json.loads(context.cursor or "[]"))
-        found = [
+        late = [
             one for run in runs for one in slow(run.run_id, _started(context.instance, run.run_id), limits, wall(), _days(run))
         ]
+        found = [replace(one, before=cancelled(lake, one)) for one in late]
         for one in found:
             if one.key not in told:
                 _act(context.instance, lake, one)
@@ -113,6 +129,15 @@ def _limits(lake: Lake) -> dict[str, float]:
     """Of each asset the seconds beyond which a run is too slow: by its norm where one is learnt, else as it is declared now."""
     rows = states(lake).rows((pl.col("check") == "run_time") & pl.col("limit").is_not_null() & (pl.col("n") >= FEWEST))
     return MAXIMA | dict(rows.select("asset", "limit").iter_rows())
+
+
+def cancelled(lake: Lake, one: Slow) -> int:
+    """How many other runs of an asset were cancelled since one kept to its limit."""
+    mine = pl.col("asset") == one.asset
+    kept = verdicts(lake).rows(mine & (pl.col("check") == "run_time") & (pl.col("state") == "passed"))["known_at"].max()
+    of_runs = (pl.col("cause") == "run_cancelled") & (pl.col("event") == "raised") & (pl.col("episode") != one.run_id)
+    told = alerts(lake).rows(mine & of_runs)
+    return told.height if kept is None else told.filter(pl.col("at") >= kept).height
 
 
 def _started(instance: dg.DagsterInstance, run_id: str) -> dict[str, float]:
@@ -139,7 +164,8 @@ def _act(instance: dg.DagsterInstance, lake: Lake, one: Slow) -> None:
 
 def _alert(one: Slow) -> Alert:
     times = one.seconds / one.limit
-    done = "The run was cancelled; what served before goes on serving." if one.cancelled else "It goes on, up to twice the limit."
+    ended = "The run was cancelled; what served before goes on serving. The next may take twice as long, should a change need it."
+    done = ended if one.cancelled else f"It goes on; beyond {one.most:,.0f} s it is cancelled."
     cause = "run_cancelled" if one.cancelled else "run_time"
     return Alert(
         cause=cause, asset=one.asset, episode=one.run_id, role="it",
