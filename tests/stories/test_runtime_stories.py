@@ -21,8 +21,8 @@ from lightkeeper.lake.verdicts import Judged, record
 from lightkeeper.orchestrate import learners, runtimes
 from lightkeeper.orchestrate.daemon import Daemon, daemon
 from lightkeeper.orchestrate.launcher import LocalRunLauncher
-from lightkeeper.orchestrate.runtimes import _limits as limits
 from lightkeeper.orchestrate.runtimes import Slow, cancelled, slow
+from lightkeeper.orchestrate.runtimes import _limits as limits
 from lightkeeper.values import TableVersion, Verdict
 from tests.lightkeeper.lamps import LAMPS, table
 

@@ -110,9 +110,7 @@ def runtimes_sensor(home: Home, open_lake: Callable[[], Lake], wall: Callable[[]
             return dg.SkipReason("No run is under way.")
         lake = open_lake()
         limits, told = _limits(lake), set(json.loads(context.cursor or "[]"))
-        late = [
-            one for run in runs for one in slow(run.run_id, _started(context.instance, run.run_id), limits, wall(), _days(run))
-        ]
+        late = [one for run in runs for one in slow(run.run_id, _started(context.instance, run.run_id), limits, wall(), _days(run))]
         found = [replace(one, before=cancelled(lake, one)) for one in late]
         for one in found:
             if one.key not in told:
