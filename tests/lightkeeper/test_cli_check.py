@@ -75,6 +75,12 @@ def test_below_what_is_bad_stands_its_sentence_its_kind_and_at_the_end_since_whe
     assert "as usual" not in said
 
 
+def test_a_limit_of_0_shows_every_day_as_other_histories_do(run: Run) -> None:
+    every = json.loads(run("sales", "--limit", "0", "--json").output)["verdicts"]
+    assert every == json.loads(run("sales", "--limit", "1000", "--json").output)["verdicts"]
+    assert len({one["day"] for one in every}) > 2
+
+
 def test_a_limit_is_in_days_and_json_has_every_column_of_them(run: Run) -> None:
     assert {line[:10] for line in run("sales", "--limit", "1").output.splitlines() if line.startswith("2026")} == {"2026-03-04"}
     found = json.loads(run("sales", "--limit", "2", "--json").output)["verdicts"]

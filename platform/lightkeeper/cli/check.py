@@ -100,7 +100,7 @@ def accept(
 def history(
     name: NameArgument = None,
     *,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many days of each check.")] = 10,
+    limit: Annotated[int, typer.Option("--limit", min=0, help="At most so many days of each check; 0 for all.")] = 10,
     bad: Annotated[bool, typer.Option("--bad", help="Only what failed or drifted.")] = False,
     home: HomeOption = None,
     as_json: JsonOption = False,
@@ -133,7 +133,7 @@ def _days(rows: DataFrame, limit: int) -> DataFrame:
     return (
         rows.with_columns(__day=_day())
         .filter(pl.col("known_at") == pl.col("known_at").max().over(*each, "__day"))
-        .filter(pl.col("__day").rank("dense", descending=True).over(each) <= limit)
+        .filter(pl.col("__day").rank("dense", descending=True).over(each) <= (limit or rows.height))
         .with_columns(order.min().over(*each, "__day").alias("__worst"), order.alias("__order"))
         .sort("__day", "__worst", "asset", "check", "__order", descending=[True, *[False] * 4], maintain_order=True)
         .select(rows.columns)
