@@ -197,12 +197,12 @@ def ended(lake: Lake, outcomes: Iterable[tuple[Due, str, str, str | None]], by: 
 
 
 def _noted(lake: Lake, rule: Callable[[Mapping[str, Told], datetime], Iterable[Mapping[str, object]]]) -> pl.DataFrame:
-    """Add what a rule makes of the alerts that are there, at the clock's time and never before a row that stands there."""
+    """Add what a rule makes of the alerts that are there and of the clock's time; rows are never before one that stands there."""
 
     def timed(rows: pl.DataFrame) -> list[Mapping[str, object]]:
         last, now = rows["at"].max(), lake.clock()
         at = max(now, last) if isinstance(last, datetime) else now
-        return [{**row, "at": at} for row in rule(told(_rows(rows)), at)]
+        return [{**row, "at": at} for row in rule(told(_rows(rows)), now)]
 
     return alerts(lake).decide(timed)
 

@@ -40,14 +40,15 @@ class Sending:
         self.state = "waiting" if event == "put_back" else event
         self.said = row["said"] or self.said
 
-    @property
-    def next_at(self) -> datetime | None:
-        """When it may be tried; None when it is over."""
+    def next_at(self, now: datetime) -> datetime | None:
+        """When it may be tried; None when it is over. What failed later than now, by a clock that has gone back, may be at once."""
         if self.state in {"sent", "given_up"}:
             return None
         if self.state == "failed":
+            if self.at > now:
+                return now
             return self.at + BACK_OFF[min(self.attempts, len(BACK_OFF)) - 1]
-        return self.at + VOID if self.state == "claimed" else self.at
+        return self.at + VOID if self.state == "claimed" else min(self.at, now)
 
 
 @dataclass(slots=True)
@@ -109,17 +110,18 @@ class Told:
     def _reached(self) -> list[str]:
         return [target for (message, target), one in self.sendings.items() if message == RAISED and one.state == "sent"]
 
-    def unsent(self) -> Iterator[tuple[str, str | None, datetime]]:
+    def unsent(self, now: datetime) -> Iterator[tuple[str, str | None, datetime]]:
         """Message, target and the time from which it may be sent; target None where whom it goes to is not settled yet."""
         if self.solved:
             new = [target for target in self._reached if (SOLVED, target) not in self.sendings]
-            yield from ((SOLVED, target, self.solved["at"]) for target in new)
+            yield from ((SOLVED, target, now) for target in new)
         elif not self.sendings:
-            yield RAISED, None, self.raised["at"]
+            yield RAISED, None, now
         wanted = SOLVED if self.solved else RAISED
         for (message, target), one in self.sendings.items():
-            if message == wanted and one.next_at is not None:
-                yield message, target, one.next_at
+            at = one.next_at(now)
+            if message == wanted and at is not None:
+                yield message, target, at
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +157,7 @@ def due_of(alerts: Mapping[str, Told], now: datetime) -> list[Due]:
     """What may be sent at a moment, oldest first."""
     found = []
     for one in alerts.values():
-        ripe = [(message, target) for message, target, at in one.unsent() if at <= now]
+        ripe = [(message, target) for message, target, at in one.unsent(now) if at <= now]
         if ripe:
             found.append(_due(one, ripe))
     return found
@@ -170,8 +172,13 @@ def _due(one: Told, ripe: list[tuple[str, str | None]]) -> Due:
 
 
 def next_of(alerts: Mapping[str, Told], now: datetime) -> datetime | None:
-    """The first moment after `now` at which something more may be sent; None when time alone changes nothing."""
-    return min((at for one in alerts.values() for _, _, at in one.unsent() if at > now), default=None)
+    """The first moment after `now` at which something more may be sent; None when time alone changes nothing.
+
+    What failed by a clock that has gone back since is due at once, and again after the first back-off.
+    """
+    back = now + BACK_OFF[0]
+    rewound = [back for one in alerts.values() if any(each.state == "failed" and each.at > now for each in one.sendings.values())]
+    return min([*(at for one in alerts.values() for _, _, at in one.unsent(now) if at > now), *rewound], default=None)
 
 
 def _since(kept: str | None) -> date | datetime | None:
