@@ -144,6 +144,15 @@ def test_a_shift_is_found_within_a_week_and_in_its_column_alone(seed: int, size:
     assert (last.rows, last.kind) == (3 * rows, "number")
 
 
+def test_a_shift_of_yesterday_has_jumped_and_a_quiet_day_has_not() -> None:
+    days, columns = world(31, 191)
+    quiet = calibrate(days[:182], [DayCounts(one.name, one.kind, one.counts[:182]) for one in columns])
+    moved = shifted(31, columns[2], 1.0, slice(189, None))
+    found = judge(quiet, days, [*columns[:2], moved, *columns[3:]])
+    assert [(one.column, one.drifted, one.jumped) for one in found[:1]] == [("n2", True, True)]
+    assert not any(one.jumped for one in found[1:])
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_share_that_moves_to_another_text_is_found(seed: int) -> None:
     at, columns = world(seed, HALF + 10)

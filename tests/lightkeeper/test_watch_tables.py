@@ -16,6 +16,7 @@ from lightkeeper.lake.verdicts import states as kept
 from lightkeeper.measure.daily import Found
 from lightkeeper.values import Verdict
 from lightkeeper.watch.drawing import Watched
+from lightkeeper.watch.drifted import Rows, _verdict
 from lightkeeper.watch.kept import last_reference
 from lightkeeper.watch.tables import HELD, look
 
@@ -260,9 +261,21 @@ def test_a_drift_is_kept_beside_a_column_that_vanished(shop: Shop) -> None:
     assert "size: moved" in row["why"]
 
 
-def test_a_level_that_fell_is_told_as_below() -> None:
-    assert Found("units", "level", True, 1.5, 0.1, 2.0, 9, rising=False).told == "60.0% below"
+def test_a_level_that_fell_is_told_as_below_and_so_is_the_least_that_would_have_been_seen() -> None:
+    fell = Found("units", "level", True, 1.5, 1.0, 2.0, 9, rising=False)
+    assert (fell.told, fell.share(fell.smallest)) == ("60.0% below", 0.5)
     assert Found("units", "level", True, 0.07, 0.1, 2.0, 9).told == "7.0% above"
+
+
+def test_a_jump_smaller_than_what_lasts_must_be_is_told_as_a_jump(shop: Shop) -> None:
+    reference = last_reference(shop.lake, "orders")
+    assert reference is not None
+    rows = Rows(shop.lake.version("orders"), shop.lake.read("orders"), "day", shop.today, {})
+    lasting, jumped = (
+        _verdict(rows, reference, Found("size", "number", True, size, 0.5, 1.1, 9, jumped=True), None) for size in (0.6, 0.3)
+    )
+    assert "1.10 x the limit, 0.500 would have been seen." in lasting.why
+    assert "it jumped, 1.10 x the limit of a jump. What comes slowly is seen from 0.500 on." in jumped.why
 
 
 @pytest.mark.parametrize(("shift", "number"), [(0.0, 2), (10.0, 1)])

@@ -76,6 +76,7 @@ class Found:
         strength: the largest of the statistics, in its limit: above 1 is beyond it.
         rows: of the last three days.
         rising: whether a level or a total lies above what is usual.
+        jumped: whether it drifted by a jump, which may be smaller than what lasts must be.
     """
 
     column: str
@@ -86,11 +87,16 @@ class Found:
     strength: float
     rows: int
     rising: bool = True
+    jumped: bool = False
 
     @property
     def told(self) -> str:
         """The effect of a level or a total in words, such as 60.0% below."""
-        return f"{self.effect:.1%} above" if self.rising else f"{self.effect / (1 + self.effect):.1%} below"
+        return f"{self.share(self.effect):.1%} {'above' if self.rising else 'below'}"
+
+    def share(self, effect: float) -> float:
+        """An effect of a level or a total, a ratio less 1, as a share of what is usual, in the direction of this one."""
+        return effect if self.rising else effect / (1 + effect)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -172,7 +178,8 @@ def judge(quiet: Quiet, days: Sequence[int], columns: Sequence[DayCounts | DayLe
         seen = bool(drifted[number]) and effect >= floor
         beyond, rows = float(strength[-1, number]), int(last.rows.sum())
         rising = float(scores.deviation[-_DISTANCE:, number].sum()) > 0
-        found.append(Found(column.name, column.kind, seen, effect, smallest, beyond, rows, rising))
+        jumped = seen and bool(scores.jump[-1, number] > quiet.limits[-1])
+        found.append(Found(column.name, column.kind, seen, effect, smallest, beyond, rows, rising, jumped))
     return sorted(found, key=lambda one: (not one.drifted, -one.effect))
 
 

@@ -113,6 +113,8 @@ def _verdict(rows: Rows, reference: Reference, found: Found, told: Told | None) 
     why = f"{column}{where}: {size} in the last 3 days ({found.rows:,} values against {quiet.days} days)"
     if state == "unknown":
         why += "; its quiet days differ so much that no change of it would have been seen."
+    elif found.jumped and found.effect < found.smallest:
+        why += f"; it jumped, {found.strength:.2f} x the limit of a jump. What comes slowly is seen from {least} on."
     elif quiet.ready:
         why += f"; {found.strength:.2f} x the limit, {least} would have been seen."
     else:
@@ -131,7 +133,7 @@ def _verdict(rows: Rows, reference: Reference, found: Found, told: Told | None) 
 def _sizes(found: Found, segment: str) -> tuple[str, str]:
     """An effect and the least one that would have been seen, in words."""
     if found.kind == "level":
-        return f"{found.told} what each {segment.removeprefix(LEVEL)} usually has", f"{found.smallest:.1%}"
+        return f"{found.told} what each {segment.removeprefix(LEVEL)} usually has", f"{found.share(found.smallest):.1%}"
     if found.kind == "category":
         return f"{found.effect:.1%} of its rows changed value", f"{found.smallest:.1%}"
     return f"moved like a normal by {found.effect:.3f} of its sd", f"{found.smallest:.3f}"
