@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from lightkeeper.errors import BadName, Conflict, NoSuchTable, NoSuchVersion, Refused, SchemaChanged, TableVersionGone
 from lightkeeper.lake.retention import CHECKPOINT_EVERY
 from lightkeeper.lake.table import Lake
+from lightkeeper.lake.versions import handle_of
 from lightkeeper.measure.content import digest, sums
 from lightkeeper.values import Stamp, TableVersion
 from tests.lightkeeper.histories import Step, frame, histories, play, rows_of
@@ -227,6 +229,25 @@ def test_a_newest_version_without_its_file_says_so_at_read(tmp_path: Path) -> No
     next((tmp_path / "t").glob("*.parquet")).unlink()
     with pytest.raises(TableVersionGone, match="t@0"):
         lake.read("t")
+
+
+def test_a_version_is_opened_once_and_anew_where_another_table_stands_in_its_place(tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    lake.write("t", sales(JAN[0]))
+    first = lake.version("t")
+    assert handle_of(lake.store, first) is handle_of(lake.store, first)
+    shutil.rmtree(tmp_path / "t")
+    lake.write("t", sales(JAN[1]))
+    assert lake.version("t") == first
+    assert lake.read("t").collect()["day"].to_list() == [JAN[1]]
+
+
+def test_a_lazy_frame_of_a_version_stays_of_it_while_the_table_is_written(tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    lake.write("t", sales(JAN[0]), by="day")
+    before = lake.read("t")
+    lake.write("t", sales(JAN[1]), by="day", replace=[JAN[1]])
+    assert (before.collect().height, lake.read("t", 0).collect().height, lake.read("t").collect().height) == (1, 1, 2)
 
 
 def test_as_of_reads_what_was_known_then(tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ told by two files of the log. On a local disk only: an object store can tell it 
 
 from __future__ import annotations
 
-import os
 import re
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
@@ -23,6 +22,7 @@ from lightkeeper.lake.gateway import Live, live_files, log_path
 from lightkeeper.lake.layout import rows_of
 from lightkeeper.lake.schema import PolarsSchema
 from lightkeeper.lake.storage import LocalStore, Store
+from lightkeeper.lake.versions import Stamp, stamp_of
 
 __all__ = ["Named", "Opened", "opened"]
 
@@ -30,7 +30,6 @@ _TABLES = 32  # remembered at most; those unused for longest go
 _ROWS = 5_000  # of a file whose rows are remembered, at most
 _ORDERED = re.compile(r"part-\d{20}-")  # the names of files tell the order of events
 
-_Stamp = tuple[int, int, int]
 _Key = tuple[str, tuple[tuple[str, pl.DataType], ...]]  # where it is, and as which columns it is read
 
 
@@ -57,7 +56,7 @@ class Opened:
     handle: Any
     version: int
     live: tuple[Live, ...]
-    stamp: _Stamp | None
+    stamp: Stamp | None
     frames: dict[str, pl.DataFrame] = field(default_factory=dict, repr=False)
 
     def rows(self, ledger: Named, where: pl.Expr | None = None, files: Sequence[Live] | None = None) -> pl.DataFrame:
@@ -108,7 +107,7 @@ def opened(ledger: Named) -> Iterator[Opened | None]:
 
 
 def _newest(store: LocalStore, table: str, before: Opened | None) -> Opened | None:
-    if before is None or _stamp(store, table, before.version) != before.stamp:
+    if before is None or stamp_of(store, table, before.version) != before.stamp:
         return _open(store, table)
     if not store.exists(log_path(table, before.version + 1)):
         return before
@@ -140,13 +139,5 @@ def _of(store: Store, table: str, handle: Any) -> Opened:
             f"{table} holds {other[0]}, which was not written here: it was compacted or rewritten, and the order of its events is"
             " lost. Bring the version before that back (deltalake: DeltaTable(...).restore(N)); files of events are merged here."
         )
-    stamp = _stamp(store, table, handle.version()) if isinstance(store, LocalStore) else None
+    stamp = stamp_of(store, table, handle.version()) if isinstance(store, LocalStore) else None
     return Opened(handle, handle.version(), tuple(live), stamp)
-
-
-def _stamp(store: LocalStore, table: str, version: int) -> _Stamp | None:
-    try:
-        found = os.stat(store.root / log_path(table, version))  # noqa: PTH116 - as fast as it goes
-    except OSError:
-        return None
-    return found.st_ino, found.st_mtime_ns, found.st_size

@@ -21,7 +21,7 @@ from lightkeeper.lake.record import Commit, read_commit
 from lightkeeper.lake.schema import PolarsSchema, frame_schema
 from lightkeeper.lake.storage import LOG, open_store
 from lightkeeper.lake.versions import as_of as version_as_of
-from lightkeeper.lake.versions import assert_files, commits_back, newest_of, numbered, open_version
+from lightkeeper.lake.versions import assert_files, commits_back, handle_of, newest_of, numbered
 from lightkeeper.lake.writing import UNCHANGED, Writer
 from lightkeeper.values import Input, Stamp, TableVersion, check_name
 
@@ -84,7 +84,7 @@ class Lake:
             TableVersionGone: the version existed, and its files are not there any more.
         """
         version = self.resolve(name, at, as_of)
-        handle = open_version(self.store, version)
+        handle = handle_of(self.store, version)
         assert_files(self.store, version, handle)
         return pl.scan_delta(handle)
 
@@ -108,7 +108,7 @@ class Lake:
 
     def schema(self, name: str, at: int | TableVersion | None = None) -> PolarsSchema:
         """Column names and stored Polars types of a version."""
-        return frame_schema(open_version(self.store, self.resolve(name, at)).schema())
+        return frame_schema(handle_of(self.store, self.resolve(name, at)).schema())
 
     def changed(self, name: str, since: int, until: int) -> frozenset[date] | None:
         """The parts replaced after version `since` up to version `until`; None when anything may have changed."""

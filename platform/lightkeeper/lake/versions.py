@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+from collections import OrderedDict
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time
+from threading import Lock
 from typing import Any
 
 import polars as pl
@@ -15,7 +18,16 @@ from lightkeeper.lake.record import Commit, read_commit
 from lightkeeper.lake.storage import LOG, LocalStore, Store
 from lightkeeper.values import TableVersion
 
-__all__ = ["as_of", "assert_files", "commits_back", "last_ours", "newest_of", "numbered", "open_version"]
+__all__ = [
+    "Stamp", "as_of", "assert_files", "commits_back", "handle_of", "last_ours", "newest_of", "numbered",
+    "open_version", "stamp_of",
+]  # fmt: skip
+
+Stamp = tuple[int, int, int]
+
+_REMEMBERED = 32  # opened versions; those unread for longest go
+_lock = Lock()
+_handles: OrderedDict[tuple[str, int], tuple[Stamp, Any]] = OrderedDict()
 
 
 def newest_of(store: Store, name: str) -> int | None:
@@ -60,6 +72,35 @@ def open_version(store: Store, version: TableVersion) -> Any:
         return DeltaTable(store.uri(version.table), version=version.version, storage_options=dict(store.options) or None)
     except (DeltaError, OSError) as error:
         raise TableVersionGone(f"{version} cannot be opened: {error}. Bring its log back from a backup.") from error
+
+
+def handle_of(store: Store, version: TableVersion) -> Any:
+    """A version as a DeltaTable to read, opened once in this process. Nobody may commit on top of it: readers share it.
+
+    Raises TableVersionGone.
+    """
+    stamp = stamp_of(store, version.table, version.version) if isinstance(store, LocalStore) else None
+    if stamp is None:
+        return open_version(store, version)
+    key = (store.uri(version.table), version.version)
+    with _lock:
+        held = _handles.pop(key, None)
+    if held is None or held[0] != stamp:
+        held = (stamp, open_version(store, version))
+    with _lock:
+        _handles[key] = held
+        while len(_handles) > _REMEMBERED:
+            _handles.popitem(last=False)
+    return held[1]
+
+
+def stamp_of(store: LocalStore, table: str, version: int) -> Stamp | None:
+    """What tells the commit of a version from another of that name; None where there is none."""
+    try:
+        found = os.stat(store.root / log_path(table, version))  # noqa: PTH116 - as fast as it goes
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def assert_files(store: Store, version: TableVersion, handle: Any) -> None:
