@@ -109,12 +109,21 @@ def test_no_rows_on_a_day_without_any_pass_and_on_a_day_that_has_some_fail() -> 
     assert judged(counts[:-1], 10**6).state == "failed"
 
 
-def test_a_missing_day_is_a_day_without_rows_and_days_from_the_judged_one_on_are_left_out() -> None:
+def test_a_day_that_is_missing_tells_nothing_and_days_from_the_judged_one_on_are_left_out() -> None:
     counts = days(np.where(np.arange(63) % 7 == 6, 0, 500))
     sunday = MONDAY + timedelta(days=55)
-    assert volume(counts.filter(pl.col("rows") > 0), sunday, 0) == volume(counts, sunday, 0)
     later = counts.with_columns(rows=pl.when(pl.col("day") < sunday).then("rows").otherwise(9))
     assert volume(later, sunday, 0) == volume(counts, sunday, 0)
+    whole = days(np.full(182, 1000))
+    for weeks in (1, 10, 40):  # a reference stands, and the days after it are not in it
+        found = volume(whole, MONDAY + timedelta(days=182 + 7 * weeks), 3)
+        assert (found.state, "without" in found.why) == ("failed", False)
+
+
+def test_that_such_a_day_is_often_empty_excuses_no_day_of_few_rows() -> None:
+    counts = days(np.where(np.arange(84) % 28 == 0, 0, 1000))  # every fourth Monday has no rows
+    monday = MONDAY + timedelta(days=84)
+    assert [volume(counts, monday, rows).state for rows in (0, 3, 1000)] == ["passed", "failed", "passed"]
 
 
 def test_a_day_of_five_rows_is_not_missed_when_it_has_none_and_one_of_fifty_is() -> None:

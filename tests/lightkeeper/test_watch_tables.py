@@ -110,6 +110,42 @@ def test_a_value_that_has_four_times_its_rows_for_days_is_named_unless_it_is_of_
         assert states(found, "members") == {state}
 
 
+def test_a_day_that_lost_nearly_all_rows_fails_long_after_its_reference_was_drawn(shop: Shop) -> None:
+    later = [day_of(HISTORY + number) for number in range(40)]
+    shop.lake.write("orders", pl.concat(later), by="day", replace=[one["day"][0] for one in later])
+    found = shop.land(day_of(HISTORY + 40).head(2))
+    assert states(found, "volume") == {"failed"}
+
+
+def test_a_day_that_was_taken_back_is_in_no_later_window(shop: Shop) -> None:
+    wrong = pl.concat([day_of(HISTORY + 1, seed, shift=100.0) for seed in range(10)])
+    assert states(shop.land(wrong), "volume") == {"failed"}
+    shop.lake.write("orders", wrong.head(0), by="day", replace=[wrong["day"][0]])
+    for number in (2, 3):
+        found = shop.land(day_of(HISTORY + number))
+        assert (states(found, "volume"), states(found, "drift")) == ({"passed"}, {"passed"})
+
+
+def test_where_every_column_has_another_name_rows_are_counted_and_nothing_passes_unseen(tmp_path: Path) -> None:
+    shop = Shop(tmp_path, Watched("orders", "day"))
+    shop.lake.migrate("orders", lambda rows: rows.rename({"size": "a", "shop": "b", "code": "c"}), "the till has other words")
+    found = shop.land(day_of(HISTORY).rename({"size": "a", "shop": "b", "code": "c"}))
+    said = {one.check: (one.state, one.why) for one in reversed(found)}
+    assert said["volume"][1].startswith("200 rows on")
+    assert (said["volume"][0], said["duplicates"][0]) == ("passed", "passed")
+    assert [said[check][0] for check in ("nulls", "categories", "range", "drift")] == ["unknown"] * 3 + ["failed"]
+
+
+def test_days_of_few_rows_say_the_larger_shift_that_they_could_have_shown(shop: Shop) -> None:
+    def smallest(rows: pl.DataFrame) -> float:
+        (size,) = (one for one in shop.land(rows) if (one.check, one.column) == ("drift", "size"))
+        return float(str(size.extra["smallest"]))
+
+    usual = smallest(day_of(HISTORY))
+    few = [smallest(day_of(HISTORY + number).head(4)) for number in (1, 2, 3)]
+    assert few[-1] > 4 * usual
+
+
 def test_a_lasting_shift_drifts_in_its_column_alone(shop: Shop) -> None:
     found = [shop.land(day_of(HISTORY + number, shift=10.0)) for number in range(4)][-1]
     assert {one.column for one in found if one.state == "drifted"} == {"size"}

@@ -155,18 +155,20 @@ def _follows(judged: Judged, before: Mapping[str, Any], today: date) -> bool:
 def _state(judged: Judged, check: str, before: Mapping[str, Any] | None, now: object) -> dict[str, Any]:
     mine = [one for one in judged.verdicts if one.check == check]
     worst = min(mine, key=lambda one: (WORST_FIRST.index(one.state), mine.index(one)))
+    day, today = judged.day, judged.day or _day(now)
     same = before is not None and before["state"] == worst.state
-    today = judged.day or _day(now)
     if before is not None and all(one.state == "unknown" for one in mine):  # a look that saw nothing neither ends nor adds
         failing, columns = before["failing"], _known(before)
+        day, same = (before["day"], True) if failing else (day, same)
     else:
-        failing, columns = _failing(worst, judged.day, before), _columns(mine, worst, today, before)
+        failing, columns = _failing(worst, day, before), _columns(mine, worst, today, before)
+        same = same or (failing > 0 and before is not None and before["failing"] > 0 and before["state"] not in BAD)
     return {
         "asset": judged.asset, "check": check, "state": worst.state, "failing": failing,
         "columns": list(columns), "columns_since": list(columns.values()),
-        "since": before["since"] if before is not None and same else today,
+        "since": before["since"] if before is not None and same else today,  # of what fails, over looks that saw nothing
         "measured": worst.measured, "limit": worst.limit, "n": worst.n, "kind": worst.kind, "why": _why(worst, mine),
-        "day": judged.day, "version": judged.version.version, "known_at": now, "run_id": judged.run_id,
+        "day": day, "version": judged.version.version, "known_at": now, "run_id": judged.run_id,
         "impact": worst.extra.get("impact"), "unit": worst.extra.get("unit"),
     }  # fmt: skip
 
@@ -181,9 +183,8 @@ def _failing(worst: Verdict, day: date | None, before: Mapping[str, Any] | None)
     """Days that a check has failed, one after the other."""
     if not worst.bad:
         return 0
-    failed = 0 if before is None else before["failing"]
-    another = before is None or before["day"] is None or before["day"] != day or before["state"] not in BAD
-    return failed + 1 if another or not failed else failed
+    failed: int = 0 if before is None else before["failing"]
+    return failed if before is not None and failed and before["day"] == day and day is not None else failed + 1
 
 
 def _columns(mine: Sequence[Verdict], worst: Verdict, today: date, before: Mapping[str, Any] | None) -> dict[str, date]:

@@ -174,7 +174,7 @@ def judge(quiet: Quiet, days: Sequence[int], columns: Sequence[DayCounts | DayLe
     for number, (column, place) in enumerate(zip(reference, places, strict=True)):
         last = place.of_days(slice(-_DISTANCE, None))
         effect = column.effect(together(last, column.centres[weekday(at[-_DISTANCE:])], column.weights))
-        smallest = max(floor, column.effect(_least(quiet, column)))
+        smallest = max(floor, column.effect(_least(quiet, column) * float(_thin(column, last.rows).mean())))
         seen = bool(drifted[number]) and effect >= floor
         beyond, rows = float(strength[-1, number]), int(last.rows.sum())
         rising = float(scores.deviation[-_DISTANCE:, number].sum()) > 0
@@ -200,6 +200,12 @@ def alarms(quiet: Quiet, scores: Scores) -> NDArray[np.bool_]:
     return found
 
 
+def _thin(column: QuietColumn, rows: _Ints) -> _Floats:
+    """(d,): how much larger the scales of days are that have fewer rows than usual."""
+    found: _Floats = np.sqrt(np.maximum(1.0, column.rows / np.maximum(rows, 1.0)))
+    return found
+
+
 def _strength(quiet: Quiet, scores: Scores) -> _Floats:
     """(d, c): the largest statistic in its limit."""
     every = zip((*scores.lasting, scores.jump), quiet.limits, strict=True)
@@ -212,7 +218,7 @@ def scored(at: _Ints, columns: Sequence[QuietColumn], places: Sequence[Places], 
     for column, place in zip(columns, places, strict=True):
         centre = own_centres(at, place) if own else column.centres[weekday(at)]
         distance, deviation = (np.nan_to_num(one) for one in compared(place, centre, column.weights))
-        thin = np.sqrt(np.maximum(1.0, column.rows / np.maximum(place.rows, 1.0)))
+        thin = _thin(column, place.rows)
         distances.append(distance / (column.scales[0] * thin))
         deviations.append(deviation / thin)
         jumped.append(jumps(deviation / thin, column.phi, *column.errors))

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date
 
 import numpy as np
 import polars as pl
@@ -118,14 +118,15 @@ def volume(day_counts: pl.DataFrame, day: date, rows: int) -> Verdict:
     """Whether a day has as many rows as such a weekday usually has; too few and too many fail.
 
     Args:
-        day_counts: `day` (Date, each once), `rows` (whole number) of the days so far, best of half a year; those from `day`
-            on are left out. A day that is missing between the first and `day` had no rows.
+        day_counts: `day` (Date, each once), `rows` (whole number, 0 for a day without any) of the days that tell what is
+            usual, best half a year; those from `day` on are left out, and a day that is missing tells nothing.
         day: that is judged, a whole one.
         rows: of it.
 
     Returns:
         Check volume. Learning with fewer than 8 days that have rows, or fewer than 2 of the weekday. No rows fail where the
-        lower limit is 1 or more, unless a fifth of such weekdays, and 2 of them, had none. `extra`: usual, low, high.
+        lower limit is 1 or more, unless a fifth of such weekdays, and 2 of them, had none; that excuses no day with some rows.
+        `extra`: usual, low, high.
 
     Raises:
         Refused: a column is missing or of another type, a number is null or below 0, or a day comes twice.
@@ -143,7 +144,7 @@ def volume(day_counts: pl.DataFrame, day: date, rows: int) -> Verdict:
     middle = float(np.median([count for _, count in some]))
     norm = Norm.of([count for _, count in some], [one.weekday() for one, _ in some], max(_FLOOR, middle**-0.5))
     usual, (low, high) = norm.usual(day.weekday()), norm.limits(day.weekday())
-    low = 0.0 if seldom or low < 1 else low
+    low = 0.0 if low < 1 or (seldom and not rows) else low
     why = (
         f"{said}; usual are {usual:,.0f}, and {low:,.0f} to {high:,.0f} are within the limits, by {alike} {day:%A}s with rows"
         f" of {len(some)} days{f' and {empty} without' if empty else ''}."
@@ -161,9 +162,8 @@ def _counted(frame: pl.DataFrame, day: date, rows: int) -> tuple[list[date], lis
         raise Refused(f"{rows} rows on {day}, or counts of days with a null or one below 0: give the rows of each day.")
     if twice := frame.height - frame["day"].n_unique():
         raise Refused(f"{twice} days are counted twice: give each day once.")
-    known = dict(frame.select("day", "rows").iter_rows())
-    dates = [day - timedelta(days=n) for n in range((day - min(known, default=day)).days, 0, -1)]
-    return dates, [known.get(one, 0) for one in dates]
+    before = frame.filter(pl.col("day") < day).sort("day")
+    return before["day"].to_list(), before["rows"].to_list()
 
 
 def run_time(

@@ -80,7 +80,7 @@ def judged_day(watched: Watched, rows: Rows, reference: Reference, known: Days, 
 
 def _volume(reference: Reference, seen: _Seen) -> Verdict:
     """A day that is far off on its own; else days that are off together."""
-    alone = volume(seen.past.volume().select("day", "rows"), seen.day, seen.rows)
+    alone = volume(_rows_a_day(reference, seen), seen.day, seen.rows)
     window = seen.known.upto(seen.day, RECENT)
     found = judge(reference.volume, [one.toordinal() for one in window.days], [window.volumes()], floor=_LASTING)
     if alone.bad or not found or not reference.volume.ready:
@@ -91,6 +91,18 @@ def _volume(reference: Reference, seen: _Seen) -> Verdict:
     if not one.drifted:
         return replace(alone, why=why, extra=extra)
     return replace(alone, state="failed", why=why, measured=one.strength, limit=1.0, n=one.rows, extra=extra)
+
+
+def _rows_a_day(reference: Reference, seen: _Seen) -> pl.DataFrame:
+    """Day and rows of the reference, with those days on which there were none; odd ones are left out."""
+    there = seen.past.volume().select("day", "rows")
+    if there.is_empty():
+        return there
+    quiet = reference.quiet
+    end = quiet.end if quiet.days else seen.day - timedelta(1)
+    days = pl.DataFrame({"day": pl.date_range(there["day"].min(), end, eager=True)})  # type: ignore[arg-type]
+    wanted = days.filter(~pl.col("day").is_in([*quiet.left_out, seen.day]))
+    return wanted.join(there, on="day", how="left").with_columns(pl.col("rows").fill_null(0))
 
 
 def _duplicates(seen: _Seen) -> Verdict:
@@ -137,11 +149,11 @@ def _rates(reference: Reference, seen: _Seen) -> list[Verdict]:
             floor = _FLOOR if check == "nulls" or not n else min(max(_FLOOR, _FEW_ROWS / n), 0.5)
             made[check].append(rate(check, name, pairs, k, n, floor))
     unlisted = [name for name, one in columns.items() if one.cells.kind == "category" and one.cells.known is None]
-    blind = [name for name, one in columns.items() if name in seen.lost or one.cells.endless]
+    lost = [name for name in columns if name in seen.lost]
     return [
-        *_told("nulls", made["nulls"]),
-        *_told("categories", made["categories"], unlisted=unlisted),
-        *_told("range", made["range"], blind=blind),
+        *_told("nulls", made["nulls"], blind=lost),
+        *_told("categories", made["categories"], unlisted, [name for name in lost if columns[name].cells.kind == "category"]),
+        *_told("range", made["range"], blind=[name for name, one in columns.items() if name in lost or one.cells.endless]),
     ]
 
 

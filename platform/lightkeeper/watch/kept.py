@@ -5,7 +5,7 @@ Owns their form in the lake's event tables. When a reference is drawn and what i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -76,6 +76,7 @@ class Day:
     """The counts of one day: of all rows (segment ""), and of each segment; levels of numbers; rows that repeat another one."""
 
     day: date
+    rows: int
     parts: Mapping[str, Profile] = field(repr=False)
     levels: Mapping[str, tuple[float | None, int]] = field(repr=False)
     repeated: int | None
@@ -112,6 +113,10 @@ class Days:
     def days(self) -> list[date]:
         """Ascending."""
         return self.rows["day"].unique().sort().to_list()
+
+    def among(self, days: Collection[date]) -> Days:
+        """Those of some days."""
+        return Days(self.rows.filter(pl.col("day").is_in(list(days))))
 
     def upto(self, day: date, last: int | None = None) -> Days:
         """Those up to a day; the last so many of them."""
@@ -205,19 +210,21 @@ def counted(frame: pl.DataFrame, by: str, reference: Reference, unrepeated: Sequ
         repeated = None if unrepeated is None else rows.height - rows.select(unrepeated).n_unique()
         there = [one for one in reference.members.values() if {one.column, one.member} <= {*rows.columns}]
         levels = {one.column: level_of(rows, one) for one in there if rows.schema[one.column].is_numeric()}
-        yield Day(day, parts, levels, repeated)
+        yield Day(day, rows.height, parts, levels, repeated)
 
 
 def profile_rows(asset: str, reference: int, version: int, days: Iterable[Day]) -> Iterator[dict[str, object]]:
-    """Rows of `profiles`."""
+    """Rows of `profiles`; of a day none of whose columns is counted one alone, without a column, that says how many rows it has."""
     for day in days:
+        whole = {"asset": asset, "reference": reference, "version": version, "day": day.day, "repeated": day.repeated}
+        if not day.parts[""].columns:
+            yield {**whole, "segment": "", "column": "", "rows": day.rows, "nulls": 0, "infinite": 0, "counts": []}
         for segment, profile in day.parts.items():
             for name, one in profile.columns.items():
                 level, on = day.levels.get(name, (None, None)) if not segment else (None, None)
-                yield {
-                    "asset": asset, "reference": reference, "version": version, "day": day.day, "segment": segment,
-                    "column": name, "rows": one.rows, "nulls": one.nulls, "infinite": one.infinite,
-                    "repeated": day.repeated, "counts": one.counts.tolist(), "level": level, "level_rows": on,
+                yield whole | {
+                    "segment": segment, "column": name, "rows": one.rows, "nulls": one.nulls, "infinite": one.infinite,
+                    "counts": one.counts.tolist(), "level": level, "level_rows": on,
                 }  # fmt: skip
 
 

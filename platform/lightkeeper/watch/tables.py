@@ -139,7 +139,7 @@ def _first(looking: _Look, days: Sequence[date], before: Reference | None) -> Lo
 
 def _again(looking: _Look, days: Sequence[date], reference: Reference) -> Looked:
     """Count what changed since the last look, let a young reference grow, and judge the days that changed."""
-    before = known = known_days(looking.lake, looking.watched.table, reference.number)
+    before = known = known_days(looking.lake, looking.watched.table, reference.number).among(days)  # others were taken back
     changed = _changed(looking, known, days)
     if changed:
         rows = looking.rows.frame.filter(pl.col(looking.watched.by).is_in(changed)).collect()
