@@ -44,5 +44,5 @@ def test_a_day_that_is_looked_at_again_counts_once_and_one_that_passes_ends_it(l
     look(lake, "failed")
     assert look(lake, "failed") == ("failed", 1, FIRST, FIRST)
     assert look(lake, "passed", SECOND) == ("passed", 0, SECOND, SECOND)
-    assert look(lake, "unknown", None) == ("unknown", 0, date(2026, 3, 9), None)
+    assert look(lake, "unknown", None) == ("unknown", 0, date(2026, 3, 9), SECOND)
     assert look(lake, "failed", date(2026, 3, 4)) == ("failed", 1, date(2026, 3, 4), date(2026, 3, 4))

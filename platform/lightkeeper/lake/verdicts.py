@@ -159,7 +159,7 @@ def _state(judged: Judged, check: str, before: Mapping[str, Any] | None, now: ob
     same = before is not None and before["state"] == worst.state
     if before is not None and all(one.state == "unknown" for one in mine):  # a look that saw nothing neither ends nor adds
         failing, columns = before["failing"], _known(before)
-        day, same = (before["day"], True) if failing else (day, same)
+        day, same = (before["day"], True) if failing else (day or before["day"], same)
     else:
         failing, columns = _failing(worst, day, before), _columns(mine, worst, today, before)
         same = same or (failing > 0 and before is not None and before["failing"] > 0 and before["state"] not in BAD)

@@ -200,7 +200,7 @@ def alarms(quiet: Quiet, scores: Scores) -> NDArray[np.bool_]:
     return found
 
 
-def _thin(column: QuietColumn, rows: _Ints) -> _Floats:
+def _thin(column: QuietColumn, rows: _Floats) -> _Floats:
     """(d,): how much larger the scales of days are that have fewer rows than usual."""
     found: _Floats = np.sqrt(np.maximum(1.0, column.rows / np.maximum(rows, 1.0)))
     return found

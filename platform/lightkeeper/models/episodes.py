@@ -199,6 +199,7 @@ class State:
         learnt: the last day that the champion has learnt from; None for the naive forecast.
         least_days: after it, without which the gate decides nothing.
         level_factor: what its forecasts are multiplied with meanwhile: 1 unless a shift of the level is followed.
+        unjudged: checks that failed, and that the last look could not judge.
     """
 
     model: str
@@ -214,3 +215,4 @@ class State:
     learnt: date | None = None
     least_days: int = 14
     level_factor: float = 1.0
+    unjudged: tuple[str, ...] = ()

@@ -22,6 +22,7 @@ from lightkeeper.lake.table import Lake
 from lightkeeper.models.model import Model
 from lightkeeper.orchestrate.landing import Landing, files_ledger
 from lightkeeper.orchestrate.looks import ATTEMPTS, Cursor, Wanted, look, look_of
+from lightkeeper.orchestrate.running import WRITES
 
 __all__ = ["ARRIVAL", "ATTEMPTS", "Cursor", "Wanted", "arrivals_sensor", "look"]
 
@@ -184,5 +185,5 @@ def _request(landing: Landing, run: Wanted, keys: Sequence[dg.AssetKey]) -> dg.R
     return dg.RunRequest(
         run_key=f"{landing.name}:{run.key}",
         asset_selection=list(keys),
-        tags={_START: run.first.isoformat(), _END: run.last.isoformat(), _LANDING: landing.name, ARRIVAL: run.key},
+        tags={_START: run.first.isoformat(), _END: run.last.isoformat(), _LANDING: landing.name, ARRIVAL: run.key} | WRITES,
     )

@@ -116,8 +116,9 @@ def _pinned(context: dg.AssetExecutionContext, manager: LakeIOManager, found: Kn
 
 
 def _unlooked(lake: Lake, pins: Sequence[TableVersion]) -> list[TableVersion]:
-    """The versions that no check has looked at yet, nor at a later one of their table."""
-    seen = states(lake).rows(~pl.col("check").is_in(runs.CHECKS)).group_by("asset").agg(pl.col("version").max())
+    """The versions of which no check has judged anything yet, nor of a later one of their table."""
+    judged = ~pl.col("check").is_in(runs.CHECKS) & (pl.col("state") != "unknown")
+    seen = states(lake).rows(judged).group_by("asset").agg(pl.col("version").max())
     newest = dict(seen.iter_rows())
     return [one for one in pins if newest.get(one.table, -1) < one.version]
 

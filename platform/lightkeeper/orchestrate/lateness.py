@@ -20,6 +20,7 @@ from lightkeeper.lake.table import Lake
 from lightkeeper.lake.verdicts import states
 from lightkeeper.orchestrate.io_manager import table_name
 from lightkeeper.orchestrate.learners import OWNERS
+from lightkeeper.orchestrate.running import WRITES
 from lightkeeper.orchestrate.telling import link, short
 
 __all__ = ["freshness_sensor"]
@@ -99,7 +100,7 @@ def _again(instance: dg.DagsterInstance, request: dg.RunRequest) -> dg.RunReques
         run_key=f"{request.run_key}:{len(before) + 1}" if before else request.run_key,
         asset_selection=request.asset_selection,
         asset_check_keys=request.asset_check_keys,
-        tags={_ASKED: str(request.run_key)},
+        tags={**request.tags, _ASKED: str(request.run_key)},
     )
 
 
@@ -115,7 +116,7 @@ def _upstream(graph: Any, key: dg.AssetKey) -> Iterator[dg.AssetKey]:
 
 def _ask(row: _Row, upstream: list[dg.AssetKey]) -> dg.RunRequest:
     """A run that makes the table and what it is made from, once for each lateness."""
-    return dg.RunRequest(run_key=f"late:{row['asset']}:{row['since']}:{row['version']}", asset_selection=upstream)
+    return dg.RunRequest(run_key=f"late:{row['asset']}:{row['since']}:{row['version']}", asset_selection=upstream, tags=WRITES)
 
 
 def _alert(row: _Row, asked: list[str]) -> Alert:

@@ -26,6 +26,7 @@ from lightkeeper.models.retraining import decide
 from lightkeeper.models.shadow import CHECK
 from lightkeeper.orchestrate.attempting import ATTEMPT, CAUSE, DAY, EPISODE, MODEL, PINS, PROMOTED, ROLLBACK, Asked
 from lightkeeper.orchestrate.learners import known
+from lightkeeper.orchestrate.running import WRITES
 from lightkeeper.orchestrate.telling import tell, told_solved
 from lightkeeper.values import Decision, version_name
 from lightkeeper.watch.situation import of_serving, situations
@@ -34,6 +35,7 @@ __all__ = ["outcomes_sensor", "retraining_sensor"]
 
 _BY = "the sensor retraining"
 _BACK = 3  # runs that may take one promotion back by the verdict of one day
+_NEWEST = 5  # runs of a model that are looked at, of which no two are asked for at a time
 _SECONDS = 4  # just below the daemon's own floor of 5, so that no round of it is missed
 
 
@@ -119,9 +121,10 @@ def _asked(
     """A run for an attempt, unless one was asked for already."""
     asked = Asked(model.name, str(said.episode), int(said.attempt or 1), str(said.cause))
     tags = {MODEL: asked.model, EPISODE: asked.episode, ATTEMPT: str(asked.number)}
+    newest = instance.get_runs(dg.RunsFilter(tags={MODEL: asked.model}), limit=_NEWEST)
+    if going := [run for run in newest if not run.is_finished]:
+        return None, f"attempt {asked.number} of {asked.episode} waits for run {going[0].run_id[:8]} of {asked.model} to end."
     runs = instance.get_runs(dg.RunsFilter(tags=tags), limit=1)
-    if runs and not runs[0].is_finished:
-        return None, f"attempt {asked.number} of {asked.episode} waits for its run to start."
     if runs:
         why = f"run {runs[0].run_id[:8]} ended as {runs[0].status.value.lower()}."
         one = Attempt(asked.episode, asked.number, state.now, state.matured, asked.cause, runs[0].run_id)
@@ -130,7 +133,7 @@ def _asked(
     request = dg.RunRequest(
         run_key=asked.run_key,
         asset_selection=[dg.AssetKey(name) for name in (*model.training_tables, *model.served_tables)],
-        tags={**tags, CAUSE: asked.cause, PINS: ",".join(_pins(lake, model))},
+        tags={**tags, **WRITES, CAUSE: asked.cause, PINS: ",".join(_pins(lake, model))},
     )
     return request, said.why
 
@@ -150,6 +153,8 @@ def _note(lake: Lake, model: Model, state: State, said: Decision) -> None:
     if said.code == "under_way" or (said.code == NOTHING_ASKS and told is None):
         return
     if told == (said.code, said.episode):
+        return
+    if said.code == NOTHING_ASKS and state.unjudged:  # what could not be judged has not ended
         return
     if said.code == NOTHING_ASKS:
         told_solved(lake, model, state)
@@ -217,6 +222,6 @@ def _back(
     request = dg.RunRequest(
         run_key=f"{leaves}:{tags[PROMOTED]}:rollback:{len(before) + 1}",
         asset_selection=[dg.AssetKey(name) for name in (model.champion_table, *model.served_tables)],
-        tags={**tags, CAUSE: CHECK, DAY: day},
+        tags={**tags, **WRITES, CAUSE: CHECK, DAY: day},
     )
     return request, ""

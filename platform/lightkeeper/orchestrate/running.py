@@ -23,6 +23,7 @@ from lightkeeper.orchestrate.landing import FOLDER
 
 __all__ = [
     "DAGSTER_YAML",
+    "WRITES",
     "Ran",
     "RunFailed",
     "beside",
@@ -43,7 +44,7 @@ concurrency:
   runs:
     max_concurrent_runs: 2
     tag_concurrency_limits:
-      - {key: lightkeeper/landing, limit: 1}
+      - {key: lightkeeper/writes, limit: 1}
 run_coordinator:
   module: dagster.core.run_coordinator
   class: QueuedRunCoordinator
@@ -54,6 +55,9 @@ retention:
   schedule: {purge_after_days: 90}
   sensor: {purge_after_days: {skipped: 7, failure: 30, success: -1}}
 """
+
+_EARLIER = DAGSTER_YAML.replace("lightkeeper/writes", "lightkeeper/landing")  # in homes of an earlier build
+WRITES = {"lightkeeper/writes": "lake"}  # a run that makes tables: one at a time, else the second loses the race for one
 
 _QUIETLY = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 _SQLITE = ("event_log.sqlite.sqlite_event_log", "runs.sqlite.sqlite_run_storage")
@@ -76,7 +80,7 @@ def ready(home: Home) -> dg.DagsterInstance:
     """Dagster's home inside `home`, made and migrated before any server starts. Sets DAGSTER_HOME and LIGHTKEEPER_HOME."""
     home.dagster.mkdir(parents=True, exist_ok=True)
     settings = home.dagster / "dagster.yaml"
-    if not settings.exists():
+    if not settings.exists() or settings.read_text() == _EARLIER:
         settings.write_text(DAGSTER_YAML)
     os.environ["LIGHTKEEPER_HOME"] = str(home.root)
     os.environ["DAGSTER_HOME"] = str(home.dagster)

@@ -58,7 +58,7 @@ def situations(lake: Lake, learners: Sequence[Learner], events: Sequence[Event] 
             _matured(model, by_asset), tuple(_causes(model, by_asset, moved.get(model.name), now)),
             tuple(_broken(one, by_asset, days)),
             tried[model.name], tuple(events), _learnt(of_model, serves), model.promote_if.least_days,
-            _followed(model, by_asset, moved.get(model.name), now),
+            _followed(model, by_asset, moved.get(model.name), now), tuple(_unjudged(model, by_asset)),
         )  # fmt: skip
     return found
 
@@ -113,6 +113,12 @@ def _causes(model: Model, rows: _Rows, moved: datetime | None, now: datetime) ->
     drifted = (row for row in of_table if row["check"] == "drift" and row["state"] in BAD)
     found += [(row, min(lasting)) for row in drifted if (lasting := _lasting(row, used))]
     return [Cause(row["check"], row["asset"], since, row["why"], _worth(row)) for row, since in found]
+
+
+def _unjudged(model: Model, rows: _Rows) -> Iterator[str]:
+    """The checks that may ask, have failed, and could not be judged by the last look."""
+    held = [*rows.get(model.outcome_table, []), *(row for row in rows.get(model.table, []) if row["check"] == "drift")]
+    yield from (row["check"] for row in held if row["state"] == "unknown" and row["failing"] and kind_of(row["check"]) in ASKING)
 
 
 def _may_ask(row: Mapping[str, Any]) -> bool:
