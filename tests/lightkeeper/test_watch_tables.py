@@ -312,6 +312,13 @@ def test_a_jump_smaller_than_what_lasts_must_be_is_told_as_a_jump(shop: Shop) ->
     )
     assert "1.10 x the limit, 0.500 would have been seen." in lasting.why
     assert "it jumped, 1.10 x the limit of a jump. What comes slowly is seen from 0.500 on." in jumped.why
+    assert (lasting.limit, jumped.limit) == (0.5, None)
+
+
+def test_what_lies_beyond_on_one_day_alone_is_told_to_be_no_drift_until_it_lasts(shop: Shop) -> None:
+    (found,) = (one for one in shop.land(day_of(HISTORY, shift=5.0)) if (one.check, one.column) == ("drift", "size"))
+    assert found.state == "passed"
+    assert "That is no drift until it lasts; a lasting 0." in found.why
 
 
 @pytest.mark.parametrize(("shift", "number"), [(0.0, 2), (10.0, 1)])

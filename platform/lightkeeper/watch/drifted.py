@@ -109,12 +109,15 @@ def _verdict(rows: Rows, reference: Reference, found: Found, told: Told | None) 
     size, least = _sizes(found, segment)
     blind = found.smallest >= _FARTHEST.get(found.kind, math.inf)
     state = "learning" if not quiet.ready else "drifted" if found.drifted else "unknown" if blind else "passed"
+    jumped = found.jumped and found.effect < found.smallest
     where = f" where {segment}" if "=" in segment else ""
     why = f"{column}{where}: {size} in the last 3 days ({found.rows:,} values against {quiet.days} days)"
     if state == "unknown":
         why += "; its quiet days differ so much that no change of it would have been seen."
-    elif found.jumped and found.effect < found.smallest:
+    elif jumped:
         why += f"; it jumped, {found.strength:.2f} x the limit of a jump. What comes slowly is seen from {least} on."
+    elif state == "passed" and found.effect >= found.smallest:
+        why += f"; {found.strength:.2f} x the limit. That is no drift until it lasts; a lasting {least} is seen."
     elif quiet.ready:
         why += f"; {found.strength:.2f} x the limit, {least} would have been seen."
     else:
@@ -126,7 +129,7 @@ def _verdict(rows: Rows, reference: Reference, found: Found, told: Told | None) 
     if state == "drifted" and told is not None:
         why += f" {told.evidence}" if told.kind else ""
     kind = told.kind if told is not None and state == "drifted" else None
-    limit = found.smallest if quiet.ready else None
+    limit = found.smallest if quiet.ready and not jumped else None  # the limit of a jump is in another unit
     return Verdict("drift", state, why, found.effect, limit, found.rows, column, segment or None, kind, extra)
 
 
