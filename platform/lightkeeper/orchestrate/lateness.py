@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import dagster as dg
@@ -26,6 +26,7 @@ from lightkeeper.orchestrate.telling import link, short
 __all__ = ["freshness_sensor"]
 
 _CHECK = "freshness"
+_HOUR = timedelta(hours=1)  # at least, from one look at a table to the next
 _ASKED, _TRIES = "lightkeeper/asked", 3  # for what a run was asked for, and how often it is
 _Row = Mapping[str, Any]
 
@@ -74,11 +75,13 @@ def freshness_sensor(home: Home, open_lake: Callable[[], Lake]) -> dg.SensorDefi
 
 
 def overdue(row: _Row, now: datetime) -> bool:
-    """Whether a table that was in time when it was looked at may be late by now."""
-    if row["state"] != "passed" or row["measured"] is None or row["limit"] is None:
+    """Whether a table that was in time may be late by now, or nothing could be measured; never within an hour of the last look."""
+    since = now - row["known_at"]
+    if since < _HOUR:
         return False
-    hours = (now - row["known_at"]).total_seconds() / 3600
-    return bool(row["measured"] + hours > row["limit"])
+    if row["measured"] is None:  # a look that failed says nothing: the next one may
+        return bool(row["state"] == "unknown")
+    return row["state"] == "passed" and row["limit"] is not None and bool(row["measured"] + since / _HOUR > row["limit"])
 
 
 def _look(graph: Any, row: _Row, key: dg.AssetKey) -> dg.RunRequest:
