@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
-from itertools import count
 from pathlib import Path
 
 import dagster as dg
@@ -38,7 +37,7 @@ class Station:
     """A home that asks a service for the weather: each answer is another one, and none has a newer day."""
 
     def __init__(self, root: Path) -> None:
-        self.home, self.answers = lk.Home(root), 0
+        self.home, self.answers, self.away = lk.Home(root), 0, False
         self.home.create(HomeRecord("sample", "weather", 0, FIRST, MORNING))
         (self.home.dagster / "dagster.yaml").write_text(DAGSTER_YAML)
         self.instance = dg.DagsterInstance.from_config(str(self.home.dagster))
@@ -46,13 +45,13 @@ class Station:
         self.senses = Senses(self.defs, self.instance, ["freshness"])
 
     def declared(self) -> dg.AssetsDefinition:
-        numbers = count()
-
         @dg.asset(name="weather", metadata=lk.about(Weather, by="day", fresh_within="26h"))
         def weather() -> pl.DataFrame:
+            if self.away:
+                raise OSError("the service is away")
             self.answers += 1
             days = [FIRST + timedelta(n) for n in range(DAYS)]
-            rows = {"day": days, "degrees": [float(n % 7) for n in range(DAYS)], "answer": [next(numbers)] * DAYS}
+            rows = {"day": days, "degrees": [float(n % 7) for n in range(DAYS)], "answer": [self.answers] * DAYS}
             return pl.DataFrame(rows, schema={"day": pl.Date, "degrees": pl.Float64, "answer": pl.Int64})
 
         return weather
@@ -116,3 +115,18 @@ def test_through_a_day_on_which_no_data_are_expected_a_table_is_looked_at_no_mor
             row, looks = look(), looks + 1
     assert row["state"] == "passed"
     assert looks <= 24
+
+
+def test_a_late_table_that_is_another_at_each_run_is_made_once_for_one_lateness(station: Station) -> None:
+    asked = station.later(timedelta(days=3))
+    made = [one.key for one in asked if one.key.startswith("late:")]
+    assert (made, station.answers) == (["late:weather:2026-02-28"], 2)
+    assert (station.lake.version("weather").version, station.state) == (1, "failed")
+    assert all(not one.key.startswith("late:") for one in station.later(timedelta(days=1)))
+
+
+def test_a_late_table_whose_run_fails_is_made_three_times_at_most(station: Station) -> None:
+    station.away = True
+    made = [one for one in station.later(timedelta(days=3)) if one.key.startswith("late:")]
+    assert [one.failed is not None for one in made] == [True] * 3
+    assert len({one.key for one in made}) == 3

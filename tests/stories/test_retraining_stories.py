@@ -433,7 +433,7 @@ def test_a_late_table_is_told_once_and_solved_when_it_is_there(world: Callable[.
     lamps = world()
     late = Verdict("freshness", "failed", "2026-05-04 is the newest event day, over for 50 hours.", 50.0, 30.0, 60)
     record(lamps.lake, [Judged(TableVersion("lamp_features", 0), date(2026, 5, 4), verdicts=(late,))])
-    assert [run.key for run in lamps.senses.settle()] == ["late:lamp_features:2026-05-04:0"]  # what it is made from is asked
+    assert [run.key for run in lamps.senses.settle()] == ["late:lamp_features:2026-05-04"]  # what it is made from is asked
     assert standing(lamps.lake)["owners"].to_list() == [["team:oil"]]
     assert list(lamps.senses.settle()) == []
     assert told(lamps) == {"lamp_features is late: the newest day is 2026-05-04": "open"}

@@ -118,8 +118,8 @@ def _upstream(graph: Any, key: dg.AssetKey) -> Iterator[dg.AssetKey]:
 
 
 def _ask(row: _Row, upstream: list[dg.AssetKey]) -> dg.RunRequest:
-    """A run that makes the table and what it is made from, once for each lateness."""
-    return dg.RunRequest(run_key=f"late:{row['asset']}:{row['since']}:{row['version']}", asset_selection=upstream, tags=WRITES)
+    """A run that makes the table and what it is made from, once for each lateness, though it may make new versions of it."""
+    return dg.RunRequest(run_key=f"late:{row['asset']}:{row['since']}", asset_selection=upstream, tags=WRITES)
 
 
 def _alert(row: _Row, asked: list[str]) -> Alert:
