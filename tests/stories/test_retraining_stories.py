@@ -461,45 +461,6 @@ def test_a_run_that_fails_is_told_with_its_reason_and_solved_by_the_next_that_su
     assert standing(lamps.lake)["state"].to_list() == ["solved"]
 
 
-@pytest.mark.parametrize(
-    ("under_way", "selected", "asset"),
-    [
-        ("lamps_model", ("lamp_features", "lamps_model"), "lamps_model"),
-        (None, ("lamps_forecast", "lamps_outcome"), "lamps_forecast"),
-        (None, (), "__ASSET_JOB"),
-    ],
-    ids=["in a step", "before its first step", "of everything"],
-)
-def test_a_run_that_was_killed_is_told_of_what_it_made_and_solved_by_the_next_that_succeeds(
-    world: Callable[..., World], under_way: str | None, selected: tuple[str, ...], asset: str
-) -> None:
-    lamps = world()
-    run = a_run(lamps, *selected)
-    if under_way is not None:
-        start = dg.DagsterEvent(dg.DagsterEventType.STEP_START.value, run.job_name, step_key=under_way)
-        entry = dg.EventLogEntry(None, 20, "", run.run_id, 4e9, job_name=run.job_name, dagster_event=start, step_key=under_way)  # type: ignore[no-untyped-call]
-        lamps.instance.store_event(entry)
-    lamps.instance.report_run_failed(run, message="its process was killed")
-    list(lamps.senses.settle())
-    failed = standing(lamps.lake).row(0, named=True)
-    assert (failed["asset"], failed["symptom"], failed["state"]) == (asset, f"A run failed in {asset}", "open")
-    lamps.instance.handle_new_event(succeeded(a_run(lamps, *selected)))
-    list(lamps.senses.settle())
-    assert standing(lamps.lake)["state"].to_list() == ["solved"]
-
-
-def a_run(lamps: World, *selected: str) -> dg.DagsterRun:
-    """A run of some assets that has begun."""
-    job = lamps.defs.resolve_implicit_global_asset_job_def()
-    keys = frozenset(dg.AssetKey(name) for name in selected) or None
-    return lamps.instance.create_run_for_job(job, asset_selection=keys, status=dg.DagsterRunStatus.STARTED)
-
-
-def succeeded(run: dg.DagsterRun) -> dg.EventLogEntry:
-    event = dg.DagsterEvent(dg.DagsterEventType.RUN_SUCCESS.value, run.job_name)
-    return dg.EventLogEntry(None, 20, "", run.run_id, 4e9, job_name=run.job_name, dagster_event=event)  # type: ignore[no-untyped-call]
-
-
 @pytest.mark.parametrize("cause", ["run_time", "run_cancelled"])
 def test_what_was_told_of_a_slow_run_is_solved_by_the_next_that_succeeds(world: Callable[..., World], cause: str) -> None:
     lamps = world()

@@ -70,8 +70,7 @@ def _of_runs(instance: dg.DagsterInstance, lake: Lake, runs: Sequence[dg.Dagster
     for run in runs:
         steps = instance.get_run_step_stats(run.run_id)
         if run.is_success:
-            well |= {table for one in steps for table in STEPS.get(one.step_key, (one.step_key,))}
-            well |= _made(run) if run.asset_selection or run.asset_check_selection else {run.job_name}
+            well |= _well(instance, run, steps)
             continue
         step = _failed(run, steps)
         asset = STEPS.get(step, (step,))[0]
@@ -81,6 +80,15 @@ def _of_runs(instance: dg.DagsterInstance, lake: Lake, runs: Sequence[dg.Dagster
     if well:
         _solve(lake, well)
     return told
+
+
+def _well(instance: dg.DagsterInstance, run: dg.DagsterRun, steps: Sequence[Any]) -> set[str]:
+    """What a run that succeeded has made, and the looks that it had: what it skipped is as it was before."""
+    entries = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION)
+    keys = [entry.dagster_event.asset_key for entry in entries if entry.dagster_event is not None]
+    others = {one.step_key for one in steps if one.step_key not in STEPS and one.status and one.status.value == "SUCCESS"}
+    whole = set() if run.asset_selection or run.asset_check_selection else {run.job_name}
+    return {table_name(key) for key in keys if key is not None} | others | whole
 
 
 def _failed(run: dg.DagsterRun, steps: Sequence[Any]) -> str:

@@ -1,0 +1,119 @@
+"""Runs that fail, and what ends the alert of one: the next run that makes what it was to make."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import dataframely as dy
+import polars as pl
+import pytest
+from dagster._core.events import StepMaterializationData
+
+import lightkeeper as lk
+from lightkeeper.alerts.kept import standing
+from lightkeeper.home import HomeRecord
+from lightkeeper.lake.table import Lake
+from lightkeeper.orchestrate.running import DAGSTER_YAML, RunFailed, materialize
+from lightkeeper.orchestrate.sensing import Senses
+
+
+class Pots(dy.Schema):
+    """What was fired."""
+
+    day = dy.Date(primary_key=True)
+    pots = dy.Int64()
+
+
+class Pottery:
+    """A home with a kiln that may be cold, and glaze for what it fired, which may fail."""
+
+    def __init__(self, root: Path) -> None:
+        self.home, self.cold, self.fails = lk.Home(root), False, False
+        self.home.create(HomeRecord("sample", "pots", 0, date(2026, 1, 1), datetime(2026, 3, 2, 6, tzinfo=UTC)))
+        (self.home.dagster / "dagster.yaml").write_text(DAGSTER_YAML)
+        self.instance = dg.DagsterInstance.from_config(str(self.home.dagster))
+        self.defs = self.declared()
+        self.senses = Senses(self.defs, self.instance, ["failures"])
+
+    @property
+    def lake(self) -> Lake:
+        return Lake(self.home.lake, clock=self.home.now)
+
+    def declared(self) -> dg.Definitions:
+        @dg.asset(name="kiln", metadata=lk.about(Pots, by="day"), output_required=False)
+        def kiln():  # noqa: ANN202 - an output, or none
+            if not self.cold:
+                yield dg.Output(pl.DataFrame({"day": [date(2026, 3, 1)], "pots": [7]}))
+
+        @dg.asset(name="glaze", metadata=lk.about(Pots, by="day"))
+        def glaze(kiln: pl.LazyFrame) -> pl.DataFrame:
+            if self.fails:
+                raise RuntimeError("the glaze ran")
+            return kiln.collect()
+
+        return lk.project(self.home.root, assets=[kiln, glaze], models=[], home=self.home)
+
+    def run(self) -> None:
+        materialize(self.defs, self.instance, [dg.AssetKey("kiln"), dg.AssetKey("glaze")])
+
+    def told(self) -> list[tuple[str, str]]:
+        """Of which asset a failure is told after a tick, and whether it is solved."""
+        list(self.senses.settle())
+        return list(standing(self.lake).select("asset", "state").iter_rows())
+
+    def begun(self, *selected: str) -> dg.DagsterRun:
+        """A run of some assets that has begun."""
+        job = self.defs.resolve_implicit_global_asset_job_def()
+        keys = frozenset(dg.AssetKey(name) for name in selected) or None
+        return self.instance.create_run_for_job(job, asset_selection=keys, status=dg.DagsterRunStatus.STARTED)
+
+    def tells(self, run: dg.DagsterRun, kind: dg.DagsterEventType, **more: Any) -> None:
+        """A run tells an event."""
+        self.instance.report_dagster_event(dg.DagsterEvent(kind.value, run.job_name, **more), run.run_id)
+
+
+@pytest.fixture
+def pottery(tmp_path: Path) -> Pottery:
+    return Pottery(tmp_path / "home")
+
+
+@pytest.mark.parametrize(
+    ("under_way", "selected", "asset"),
+    [
+        ("kiln", ("glaze", "kiln"), "kiln"),
+        (None, ("glaze", "kiln"), "glaze"),
+        (None, (), "__ASSET_JOB"),
+    ],
+    ids=["in a step", "before its first step", "of everything"],
+)
+def test_a_run_that_was_killed_is_told_of_what_it_made_and_solved_by_the_next_that_succeeds(
+    pottery: Pottery, under_way: str | None, selected: tuple[str, ...], asset: str
+) -> None:
+    killed, next_one = pottery.begun(*selected), pottery.begun(*selected)
+    if under_way is not None:
+        pottery.tells(killed, dg.DagsterEventType.STEP_START, step_key=under_way)
+    pottery.instance.report_run_failed(killed, message="its process was killed")
+    assert pottery.told() == [(asset, "open")]
+    assert standing(pottery.lake)["symptom"].to_list() == [f"A run failed in {asset}"]
+    for name in selected:
+        made = StepMaterializationData(dg.AssetMaterialization(name))
+        pottery.tells(next_one, dg.DagsterEventType.ASSET_MATERIALIZATION, event_specific_data=made)
+    pottery.tells(next_one, dg.DagsterEventType.RUN_SUCCESS)
+    assert pottery.told() == [(asset, "solved")]
+
+
+def test_a_run_that_skipped_what_had_failed_solves_nothing_and_one_that_made_it_does(pottery: Pottery) -> None:
+    pottery.fails = True
+    with pytest.raises(RunFailed, match="the glaze ran"):
+        pottery.run()
+    pottery.fails = False
+    assert pottery.told() == [("glaze", "open")]
+    pottery.cold = True
+    pottery.run()
+    assert pottery.told() == [("glaze", "open")]
+    pottery.cold = False
+    pottery.run()
+    assert pottery.told() == [("glaze", "solved")]
