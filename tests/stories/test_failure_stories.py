@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+import json
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,10 @@ import lightkeeper as lk
 from lightkeeper.alerts.kept import standing
 from lightkeeper.home import HomeRecord
 from lightkeeper.lake.table import Lake
+from lightkeeper.orchestrate.failures import failures_sensor
 from lightkeeper.orchestrate.running import DAGSTER_YAML, RunFailed, materialize
 from lightkeeper.orchestrate.sensing import Senses
+from tests.clock import Clock
 
 
 class Pots(dy.Schema):
@@ -70,9 +73,10 @@ class Pottery:
         keys = frozenset(dg.AssetKey(name) for name in selected) or None
         return self.instance.create_run_for_job(job, asset_selection=keys, status=dg.DagsterRunStatus.STARTED)
 
-    def tells(self, run: dg.DagsterRun, kind: dg.DagsterEventType, **more: Any) -> None:
-        """A run tells an event."""
-        self.instance.report_dagster_event(dg.DagsterEvent(kind.value, run.job_name, **more), run.run_id)
+    def tells(self, run: dg.DagsterRun, kind: dg.DagsterEventType, at: datetime | None = None, **more: Any) -> None:
+        """A run tells an event, now or at a time."""
+        event = dg.DagsterEvent(kind.value, run.job_name, **more)
+        self.instance.report_dagster_event(event, run.run_id, timestamp=at.timestamp() if at else None)
 
 
 @pytest.fixture
@@ -117,3 +121,29 @@ def test_a_run_that_skipped_what_had_failed_solves_nothing_and_one_that_made_it_
     pottery.cold = False
     pottery.run()
     assert pottery.told() == [("glaze", "solved")]
+
+
+def test_a_run_that_ended_by_a_clock_that_stood_ahead_keeps_no_later_failure_from_being_told(pottery: Pottery) -> None:
+    clock, cursor = Clock(datetime(2026, 3, 2, 6, tzinfo=UTC)), [""]
+    sensor = failures_sensor(pottery.home, lambda: pottery.lake, wall=lambda: clock().timestamp())
+
+    def tick() -> list[str]:
+        """The alerts after a tick of the sensor a minute later."""
+        clock.now += timedelta(minutes=1)
+        context = dg.build_sensor_context(instance=pottery.instance, cursor=cursor[0] or None)
+        cursor[0] = sensor.evaluate_tick(context).cursor or ""
+        return standing(pottery.lake)["episode"].to_list()
+
+    ahead, later = pottery.begun("kiln"), pottery.begun("glaze")
+    assert tick() == []
+    right = clock.now
+    pottery.tells(ahead, dg.DagsterEventType.RUN_SUCCESS, right + timedelta(days=365))
+    clock.now += timedelta(days=365)  # a tick meanwhile
+    assert tick() == []
+    clock.now = right
+    pottery.tells(later, dg.DagsterEventType.RUN_FAILURE, right + timedelta(seconds=30))
+    assert tick() == [later.run_id]
+    read = cursor[0]
+    assert tick() == [later.run_id]
+    assert cursor[0] == read
+    assert datetime.fromisoformat(json.loads(read)["since"]) <= clock.now

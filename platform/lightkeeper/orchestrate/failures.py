@@ -6,6 +6,7 @@ It asks for no run: what failed is tried again by whoever asked for it.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -25,17 +26,18 @@ from lightkeeper.orchestrate.telling import address, link, mended, short
 __all__ = ["failures_sensor"]
 
 _AT_ONCE = 20  # runs of one tick
-_LOOKS_BACK = timedelta(hours=1)  # at its first tick
+_LOOKS_BACK = timedelta(hours=1)  # at its first tick, and where it has looked by a clock that stood ahead
 _OF_RUNS = ("failure", "run_time", "run_cancelled")
 _FINISHED = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.SUCCESS]
 
 
-def failures_sensor(home: Home, open_lake: Callable[[], Lake]) -> dg.SensorDefinition:
+def failures_sensor(home: Home, open_lake: Callable[[], Lake], wall: Callable[[], float] = time.time) -> dg.SensorDefinition:
     """The sensor over runs that ended, and over suspect days.
 
     Args:
         home: it waits for.
         open_lake: gives the lake, when a tick needs it.
+        wall: the real time, in seconds since the epoch: by it Dagster says when runs ended, whatever a home's clock says.
     """
 
     @dg.sensor(
@@ -49,19 +51,26 @@ def failures_sensor(home: Home, open_lake: Callable[[], Lake]) -> dg.SensorDefin
             return dg.SkipReason(home.none_yet)
         lake = open_lake()
         before = json.loads(context.cursor or "{}")
-        since = datetime.fromisoformat(before["since"]) if before else datetime.now(UTC) - _LOOKS_BACK
-        records = context.instance.get_run_records(
+        now = datetime.fromtimestamp(wall(), UTC)
+        since = datetime.fromisoformat(before["since"]) if before else now
+        since = since if since < now else now - _LOOKS_BACK
+        found = context.instance.get_run_records(
             dg.RunsFilter(statuses=_FINISHED, updated_after=since), limit=_AT_ONCE, order_by="update_timestamp", ascending=True
         )
+        records = [record for record in found if _ended(record) <= now]  # the rest by a clock that stood ahead: in their time
         told = _of_runs(context.instance, lake, [record.dagster_run for record in records])
         days, doubted = _of_days(lake, before.get("suspect"))
-        last = max((record.update_timestamp for record in records), default=since)
-        at = (last if last.tzinfo else last.replace(tzinfo=UTC)).isoformat()
-        cursor = json.dumps({"since": at, "suspect": doubted})
+        last = max((_ended(record) for record in records), default=since)
+        cursor = json.dumps({"since": last.isoformat(), "suspect": doubted})
         said = " ".join((*told, *days)) or "Nothing failed."
         return dg.SensorResult(skip_reason=said, cursor=cursor)
 
     return failures
+
+
+def _ended(record: dg.RunRecord) -> datetime:
+    at = record.update_timestamp
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 def _of_runs(instance: dg.DagsterInstance, lake: Lake, runs: Sequence[dg.DagsterRun]) -> list[str]:
