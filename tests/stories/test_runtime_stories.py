@@ -11,6 +11,7 @@ from pathlib import Path
 
 import dagster as dg
 import polars as pl
+import psutil
 import pytest
 
 import lightkeeper as lk
@@ -21,6 +22,7 @@ from lightkeeper.lake.verdicts import Judged, record
 from lightkeeper.orchestrate import learners, runtimes
 from lightkeeper.orchestrate.daemon import Daemon, daemon
 from lightkeeper.orchestrate.launcher import LocalRunLauncher
+from lightkeeper.orchestrate.launcher import _lives as lives
 from lightkeeper.orchestrate.runtimes import Slow, cancelled, slow
 from lightkeeper.orchestrate.runtimes import _limits as limits
 from lightkeeper.values import TableVersion, Verdict
@@ -150,6 +152,7 @@ def test_a_run_whose_process_was_killed_is_told_and_holds_no_place_in_the_queue(
     home = kiln_of(tmp_path)
     with daemon(tmp_path, tmp_path / "definitions.py", home, own_process=False) as one:
         killed = until_it_works(one)
+        assert lives_by_a_clock_set_forward(one, killed)
         one.tick()
         (alive,) = one.instance.get_runs()
         assert alive.status is dg.DagsterRunStatus.STARTED
@@ -177,6 +180,13 @@ def until_it_works(one: Daemon) -> str:
     raise AssertionError(f"No run works; logs: {one.logs}")
 
 
+def lives_by_a_clock_set_forward(one: Daemon, run_id: str) -> bool:
+    """Whether the process of a run is known by what it has open, when by the clock it began long after the run."""
+    (start,) = one.instance.all_logs(run_id, of_type=dg.DagsterEventType.RUN_START)
+    assert start.dagster_event is not None
+    return lives(start.dagster_event.pid or 0, 1.0, run_id)
+
+
 @pytest.mark.parametrize(
     ("mine", "at", "status"),
     [
@@ -188,14 +198,34 @@ def until_it_works(one: Daemon) -> str:
 )
 def test_a_process_is_known_by_its_id_and_by_when_it_began(at: float, status: str, tmp_path: Path, *, mine: bool) -> None:
     with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
-        launcher = LocalRunLauncher()
-        launcher.register_instance(instance)
         run = instance.create_run_for_job(kilns, status=dg.DagsterRunStatus.STARTED)
-        assert launcher.check_run_worker_health(run).status.value == "RUNNING"  # it has told nothing yet
-        event = dg.DagsterEvent(dg.DagsterEventType.RUN_START.value, "kilns", pid=os.getpid() if mine else 2**22 + 7)
-        entry = dg.EventLogEntry(None, 20, "", run.run_id, at, job_name="kilns", dagster_event=event)  # type: ignore[no-untyped-call]
-        instance.store_event(entry)
-        assert launcher.check_run_worker_health(run).status.value == status
+        assert health(instance, run) == "RUNNING"  # it has told nothing yet
+        starts(instance, run, os.getpid() if mine else 2**22 + 7, at)
+        assert health(instance, run) == status
+
+
+def test_a_process_that_took_the_id_of_a_killed_run_within_the_hour_is_not_that_run(tmp_path: Path) -> None:
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+        run = instance.create_run_for_job(kilns, status=dg.DagsterRunStatus.STARTED)
+        starts(instance, run, os.getpid(), psutil.Process().create_time() - 60)
+        assert health(instance, run) == "NOT_FOUND"
+        log = tmp_path / run.run_id / "compute_logs" / "abc.out"
+        log.parent.mkdir(parents=True)
+        with log.open("w"):  # as the process of a run has it: the clock was set forward by more than a minute
+            assert health(instance, run) == "RUNNING"
+
+
+def starts(instance: dg.DagsterInstance, run: dg.DagsterRun, pid: int, at: float) -> None:
+    """A run says which process it is of, at a time."""
+    event = dg.DagsterEvent(dg.DagsterEventType.RUN_START.value, "kilns", pid=pid)
+    instance.store_event(dg.EventLogEntry(None, 20, "", run.run_id, at, job_name="kilns", dagster_event=event))  # type: ignore[no-untyped-call]
+
+
+def health(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:
+    """What the launcher says of a run."""
+    launcher = LocalRunLauncher()
+    launcher.register_instance(instance)
+    return launcher.check_run_worker_health(run).status.value
 
 
 @dg.job

@@ -9,8 +9,6 @@ from dagster._core.launcher import CheckRunHealthResult, WorkerStatus
 
 __all__ = ["LocalRunLauncher"]
 
-_LATE = 3600.0  # seconds by which a clock may be set forward: a process that began later than that is another with the same id
-
 
 class LocalRunLauncher(DefaultRunLauncher):
     """Runs are launched as by Dagster's default, and those whose process is gone are told to the monitor of runs."""
@@ -26,20 +24,25 @@ class LocalRunLauncher(DefaultRunLauncher):
         event = entries[-1].dagster_event if entries else None
         if event is None or event.pid is None:
             return CheckRunHealthResult(WorkerStatus.RUNNING, "it has not told its process yet")
-        if _lives(event.pid, entries[-1].timestamp):
+        if _lives(event.pid, entries[-1].timestamp, run.run_id):
             return CheckRunHealthResult(WorkerStatus.RUNNING)
         return CheckRunHealthResult(
             WorkerStatus.NOT_FOUND, f"Its process {event.pid} is gone: it was killed, or the machine stopped."
         )
 
 
-def _lives(pid: int, at: float) -> bool:
-    """Whether a process that ran at a time (seconds since the epoch) runs still."""
+def _lives(pid: int, at: float, run_id: str) -> bool:
+    """Whether the process that ran a run at a time (seconds since the epoch) runs still.
+
+    One that seems to have begun later is another with the same id, or the clock was set forward. A run writes what it prints to a
+    file of its own: whoever has that open is it.
+    """
     import psutil
 
     try:
         process = psutil.Process(pid)
-        late = _LATE if psutil.boot_time() <= at else 0.0  # after a start of the machine every process is another
-        return bool(process.create_time() <= at + late and process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return False
+        return bool(process.create_time() <= at) or any(run_id in file.path for file in process.open_files())
+    except psutil.Error:  # it ended, or is somebody else's
         return False
