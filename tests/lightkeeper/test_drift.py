@@ -308,6 +308,25 @@ def test_small_windows_of_numbers_that_did_not_change_are_seldom_called_drift(n:
     assert called <= 6  # 150 windows at 1%: more than 6 come by chance once in 1,100
 
 
+@pytest.mark.parametrize(("n", "m"), [(40, 2000), (100, 2000), (200, 5000)])
+def test_a_reference_that_is_far_smaller_than_the_window_is_seldom_called_drift_either(n: int, m: int) -> None:
+    called = 0
+    for seed in range(400):
+        random = np.random.default_rng([seed, n, m])
+        called += states(drift(*(pl.DataFrame({"x": random.standard_normal(size)}) for size in (n, m))))["x"] == "drifted"
+    assert called <= 10  # 400 windows at 1%: more than 10 come by chance once in 350
+
+
+@pytest.mark.parametrize(("n", "m", "wider"), [(100, 100, 2.5), (1000, 1000, 1.4), (100, 1000, 2.5)])
+def test_a_spread_that_changed_is_seen_by_small_and_by_equal_windows(n: int, m: int, wider: float) -> None:
+    seen = 0
+    for seed in range(40):
+        random = np.random.default_rng([seed, n, m])
+        before, now = (pl.DataFrame({"x": random.standard_normal(size)}) for size in (n, m))
+        seen += states(drift(before, now * wider))["x"] == "drifted"
+    assert seen >= 36
+
+
 def test_a_profile_in_cells_of_its_own_is_unknown_and_says_what_to_do() -> None:
     why = unknown(Profile.of(drawn(1)), Profile.of(drawn(2)), "flat")
     assert why == "flat was counted in other cells than the reference: make its profile with like=reference."

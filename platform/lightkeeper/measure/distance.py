@@ -35,6 +35,7 @@ _Ints = NDArray[np.int64]
 _SMOOTH = 0.5  # rows
 _LUCK = 5.0  # of the noise of a value's rows: what may have made it one of the most frequent
 _EXPECTED = 5.0  # rows of a cell that a chi-square test needs
+_ITS_OWN = 30.0  # the same of the window that cut the cells, beside one that is six times larger or more
 
 
 def total_variation(a: _Ints, b: _Ints) -> float:
@@ -121,13 +122,22 @@ def chi_square(a: _Ints, b: _Ints, *, ordered: bool = False) -> tuple[float, flo
 
 
 def _neighbours(both: _Floats) -> _Floats:
-    """Runs of cells in each of which the thinner window expects at least 5 rows, by the shares of the first."""
-    expected = np.cumsum(both[0]) * min(1.0, both[1].sum() / max(both[0].sum(), 1.0))
+    """Runs of cells in each of which the thinner window expects at least 5 rows, by the shares of the first.
+
+    The first has cut the cells at its own quantiles, so that it has a fixed number of rows in each, and how many it should
+    have had is what varies: beside a larger window the test is then off by about one part in so many rows. So the first
+    needs more rows of its own in each, the more often it goes into the second, up to 30: with 5 in each, p was below 0.005
+    in 4% of windows of 100 and 2,000 rows that were alike, with 30 in 0.7%. Windows of one size keep 5, and what these see
+    of a spread; a first of fewer than 60 rows has one cell left beside one that is far larger: ranks alone compare it.
+    """
+    n, m = both.sum(axis=1)
+    rows = np.cumsum(both[0])
+    needed = max(_EXPECTED, _EXPECTED * n / max(m, 1.0), min(_ITS_OWN, _EXPECTED * m / max(n, 1.0)))
     ends, reached = [], 0.0
-    for place, rows in enumerate(expected):
-        if rows - reached >= _EXPECTED and expected[-1] - rows >= _EXPECTED:
+    for place, so_far in enumerate(rows):
+        if so_far - reached >= needed and rows[-1] - so_far >= needed:
             ends.append(place + 1)
-            reached = rows
+            reached = so_far
     return np.stack([part.sum(axis=1) for part in np.split(both, ends, axis=1)], axis=1)
 
 
