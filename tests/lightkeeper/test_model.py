@@ -130,6 +130,12 @@ def test_a_slice_that_a_comparison_would_have_twice_is_refused_at_load(column: s
         replace(LAMPS, slices=(column,))
 
 
+@pytest.mark.parametrize("change", [{"keys": ("shop", "_n")}, {"slices": ("_n",)}, {"time": "_n"}])
+def test_a_key_slice_or_time_that_begins_with_an_underscore_is_refused_at_load(change: dict[str, Any]) -> None:
+    with pytest.raises(BadDeclaration, match="begins with an underscore, as '_n' does"):
+        replace(LAMPS, **change)
+
+
 def test_a_key_is_called_day_only_where_it_is_the_time() -> None:
     with pytest.raises(BadDeclaration, match="is called 'day'"):
         replace(LAMPS, keys=("shop", "day"), time="date")

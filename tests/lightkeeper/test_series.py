@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, timedelta
 
 import numpy as np
@@ -25,11 +26,11 @@ def sold(seed: int, days: int) -> Counts:
     return random.poisson(random.uniform(3, 40, SERIES), (days, SERIES))
 
 
-def judged(counts: Counts) -> tuple[pl.DataFrame, Verdict]:
+def judged(counts: Counts, key: str = "shop") -> tuple[pl.DataFrame, Verdict]:
     days, series = np.indices(counts.shape)
     known = pl.DataFrame(
         {
-            "shop": pl.Series(np.where(series % 2, "Hull", "York").ravel(), dtype=pl.String),
+            key: pl.Series(np.where(series % 2, "Hull", "York").ravel(), dtype=pl.String),
             "lamp": pl.Series(series.ravel(), dtype=pl.Int64).cast(pl.String),
             "day": [FIRST + timedelta(int(day)) for day in days.ravel()],
             "units": counts.ravel(),
@@ -37,7 +38,7 @@ def judged(counts: Counts) -> tuple[pl.DataFrame, Verdict]:
     )
     recent = known.filter(pl.col("day") > known["day"].max() - timedelta(28))  # type: ignore[operator]
     outcomes = recent.rename({"units": "actual"}).with_columns(forecast=pl.col("actual").mean(), days_ahead=pl.lit(1))
-    return anomalous(LAMPS, NAIVE, outcomes, known.clear(), known)
+    return anomalous(replace(LAMPS, keys=(key, "lamp")), NAIVE, outcomes, known.clear(), known)
 
 
 def test_a_month_of_history_names_no_series_more_often_than_it_says() -> None:
@@ -53,6 +54,15 @@ def test_a_series_of_three_times_its_sales_is_named(seed: int) -> None:
     series, verdict = judged(counts)
     assert verdict.state == "failed"
     assert (series["lamp"][0], series["direction"][0]) == ("7", "above")
+
+
+@pytest.mark.parametrize("key", ["width", "score", "p", "q", "direction", "window_days", "count", "usual", "rows"])
+def test_a_key_may_have_a_name_of_what_is_made_of_series(key: str) -> None:
+    counts = sold(1, 150)
+    counts[-5:, 7] *= 3
+    plain, named = judged(counts), judged(counts, key)
+    assert named[1] == plain[1]
+    assert named[0].rows() == plain[0].rows()
 
 
 def test_a_weekday_that_was_there_once_is_no_measure_of_itself() -> None:

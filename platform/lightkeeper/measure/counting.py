@@ -164,7 +164,7 @@ def _of_series(series: pl.Series) -> Numbers | Words | Counted:
         values = values if plain else values.cast(pl.Float64)
         return Numbers(kind, [chunk.to_numpy() for chunk in values.get_chunks()], nulls)
     if kind_of(dtype) == "category":
-        found = (series.drop_nulls() if nulls else series).value_counts()
+        found = (series.drop_nulls() if nulls else series).alias("value").value_counts()  # no name of a column is in the way
         names = found.to_series(0).cast(pl.String).to_list()
         return Words(kind, dict(zip(names, found.to_series(1).to_list(), strict=True)), nulls)
     return Counted(kind, nulls)

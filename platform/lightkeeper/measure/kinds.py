@@ -60,7 +60,7 @@ def tell(before: pl.DataFrame, now: pl.DataFrame, drifted: Sequence[str]) -> Tol
 def _instrument(before: pl.DataFrame, now: pl.DataFrame, column: str, members: Sequence[str]) -> Told | None:
     """One factor, or one amount, by which each member's median moved; None where they do not agree."""
     for member in members:
-        both = _medians(before, column, member).join(_medians(now, column, member), on=member, suffix="_now")
+        both = _medians(before, column, member).join(_medians(now, column, member), on="member", suffix="_now")
         if both.height < _MEMBERS:
             continue
         old, new = both["value"].to_numpy(), both["value_now"].to_numpy()
@@ -78,15 +78,16 @@ def _instrument(before: pl.DataFrame, now: pl.DataFrame, column: str, members: S
 
 
 def _medians(rows: pl.DataFrame, column: str, member: str) -> pl.DataFrame:
-    known = rows.filter(pl.col(column).is_not_null() & pl.col(member).is_not_null())
-    each = known.group_by(member).agg(pl.col(column).cast(pl.Float64).median().alias("value"), pl.len().alias("_n"))
-    return each.filter(pl.col("_n") >= _EACH).drop("_n")
+    """`member`, `value`: the names of the columns are left behind, since any could be in the way."""
+    known = rows.select(member=pl.col(member), value=pl.col(column).cast(pl.Float64)).drop_nulls()
+    each = known.group_by("member").agg(pl.col("value").median(), pl.len().alias("rows"))
+    return each.filter(pl.col("rows") >= _EACH).drop("rows")
 
 
 def _population(before: pl.DataFrame, now: pl.DataFrame, column: str) -> Told | None:
     """The member whose share moved most; None where the mix is what it was."""
     shares = [_shares(rows, column, name) for rows, name in ((before, "old"), (now, "new"))]
-    both = shares[0].join(shares[1], on=column, how="full", coalesce=True).fill_null(0.0)
+    both = shares[0].join(shares[1], on="member", how="full", coalesce=True).fill_null(0.0)
     apart = both.with_columns(moved=pl.col("new") - pl.col("old")).sort(pl.col("moved").abs(), descending=True)
     if apart["moved"].abs().sum() / 2 < _MOVED:
         return None
@@ -95,5 +96,5 @@ def _population(before: pl.DataFrame, now: pl.DataFrame, column: str) -> Told | 
 
 
 def _shares(rows: pl.DataFrame, column: str, name: str) -> pl.DataFrame:
-    counts = rows.filter(pl.col(column).is_not_null())[column].value_counts(name="_n")
-    return counts.select(column, (pl.col("_n") / max(1, int(counts["_n"].sum()))).alias(name))
+    counts = rows[column].drop_nulls().alias("member").value_counts(name="rows")
+    return counts.select("member", (pl.col("rows") / max(1, int(counts["rows"].sum()))).alias(name))

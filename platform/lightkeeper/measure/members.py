@@ -18,6 +18,7 @@ _FEWEST, _MOST = 8, 5_000  # members
 _EACH = 3  # rows of a member in the reference
 _POSITIVE = 0.7  # share of the values that are above 0
 _AGAIN = 0.7  # share of later rows whose member was there before
+_USUAL = "usual"  # beside the members' names: a text column of this name is no member
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,7 +43,7 @@ def members_of(rows: pl.DataFrame, numbers: Sequence[str]) -> dict[str, Members]
         rows: of the reference, in the order of time: only members that come again can be compared.
         numbers: the columns; those without a member that tells something, or seldom above 0, are left out.
     """
-    texts = [name for name, dtype in rows.schema.items() if dtype == pl.String and _lasting(rows[name])]
+    texts = [name for name, dtype in rows.schema.items() if dtype == pl.String and name != _USUAL and _lasting(rows[name])]
     found = {}
     for number in numbers:
         known = rows.filter(pl.col(number).is_not_null())
@@ -59,9 +60,9 @@ def members_of(rows: pl.DataFrame, numbers: Sequence[str]) -> dict[str, Members]
 def level_of(rows: pl.DataFrame, members: Members) -> tuple[float | None, int]:
     """The level of some rows, a logarithm, and the rows that it stands on; None without any."""
     value = pl.col(members.column).cast(pl.Float64)
-    values = rows.filter((value > 0) & value.is_finite()).select(members.member, value)  # NaN is above 0 as well
-    both = values.join(members.medians, on=members.member)
-    level = both.select((pl.col(members.column) / pl.col("usual")).log().median()).item()
+    known = rows.filter((value > 0) & value.is_finite())  # NaN is above 0 as well
+    both = _beside(known, members)
+    level = both.select((pl.col("value") / pl.col(_USUAL)).log().median()).item()
     return (None, 0) if level is None else (float(level), both.height)
 
 
@@ -77,13 +78,20 @@ def _lasting(texts: pl.Series) -> bool:
 
 def _fitted(values: pl.DataFrame, number: str, text: str) -> tuple[float, Members] | None:
     """How far values lie from their member's median, and the medians; None where few members have enough rows."""
-    value = pl.col(number).cast(pl.Float64)
-    each = values.filter(pl.col(text).is_not_null()).group_by(text).agg(value.median().alias("usual"), pl.len().alias("_n"))
-    medians = each.filter(pl.col("_n") >= _EACH).drop("_n").sort(text)
-    if medians.height < _FEWEST:
+    named = values.select(member=pl.col(text), value=pl.col(number).cast(pl.Float64)).filter(pl.col("member").is_not_null())
+    each = named.group_by("member").agg(pl.col("value").median().alias(_USUAL), pl.len().alias("rows"))
+    usual = each.filter(pl.col("rows") >= _EACH).drop("rows").sort("member")
+    if usual.height < _FEWEST:
         return None
-    both = values.join(medians, on=text)
+    members = Members(number, text, usual.rename({"member": text}))
+    both = _beside(values, members)
     if both.height < _POSITIVE * values.height:
         return None
-    off = both.select((value / pl.col("usual")).log().abs().mean()).item()
-    return float(off), Members(number, text, medians)
+    off = both.select((pl.col("value") / pl.col(_USUAL)).log().abs().mean()).item()
+    return float(off), members
+
+
+def _beside(rows: pl.DataFrame, members: Members) -> pl.DataFrame:
+    """`value` and `usual` of the rows of known members: under these names, whatever the columns are called."""
+    values = rows.select(member=pl.col(members.member), value=pl.col(members.column).cast(pl.Float64))
+    return values.join(members.medians.rename({members.member: "member"}), on="member")

@@ -169,6 +169,8 @@ class Model:
         taken += [one for one in self.slices if one in shown | _SUMMED and one not in self.keys] + levels
         if taken:
             yield f"no key, slice or time column is called {taken[0]!r}: a table of the model has one. Rename it."
+        if hidden := [one for one in (*self.keys, self.time, *self.slices) if one.startswith("_")]:
+            yield f"no key, slice or time column begins with an underscore, as {hidden[0]!r} does: such are made inside. Rename it."
 
     def _wrong_choices(self) -> Iterator[str]:
         if self.kind not in get_args(Kind):

@@ -111,7 +111,7 @@ def _segments(watched: Watched, rows: pl.DataFrame, days: int) -> dict[str, tupl
     """The most frequent values of the declared columns, where a day usually has enough rows of them."""
     found = {}
     for column in watched.segments:
-        counts = rows[column].cast(pl.String).drop_nulls().value_counts(sort=True).head(_SEGMENTS)
+        counts = rows[column].alias("value").cast(pl.String).drop_nulls().value_counts(sort=True).head(_SEGMENTS)
         for value, n in counts.iter_rows():
             if n >= _OF_SEGMENT * days:
                 found[f"{column}={value}"] = (column, str(value))
