@@ -114,6 +114,22 @@ def test_a_day_without_rows_is_unknown() -> None:
     assert (judged(QUIET, 0, 0).state, judged(QUIET, 0, 0).measured) == ("unknown", None)
 
 
+@pytest.mark.parametrize("days", [30, 180])
+def test_a_day_of_so_few_rows_that_no_share_could_fail_is_unknown_unless_it_has_none(days: int) -> None:
+    found = judged([(0, 1)] * days, 1, 1)
+    assert (found.state, found.measured, found.limit) == ("unknown", 1.0, 1.0)
+    assert found.why.endswith(f"by {days} days: with 1 row a day no share could fail.")
+    assert judged([(0, 1)] * days, 0, 1).state == "passed"
+    assert judged([(1, 1)] * days, 1, 1).state == "passed"  # it is so every day
+    assert judged([(0, 20)] * days, 20, 20).state == "failed"
+    assert judged([*[(0, 2)] * 5, *[(2, 2)] * 5] * (days // 10) + [(0, 2)], 2, 2).state == "unknown"
+
+
+@pytest.mark.parametrize("rows", [20, 1000])
+def test_a_day_of_all_rows_as_on_each_saturday_passes_where_other_days_have_none(rows: int) -> None:
+    assert judged(([(0, rows)] * 6 + [(rows, rows)]) * 8, rows, rows).state == "passed"
+
+
 def test_the_sentence_has_the_share_the_usual_one_the_limit_and_the_days() -> None:
     found = judged([*QUIET, (900, 1000)], 25, 1000)
     assert (

@@ -29,6 +29,7 @@ _ALPHA = 0.002  # of quiet days that may fail
 _FAR = 1e-4  # the same, for a reference day to be left out
 _REGULAR = 1 / 8  # of the reference days: what so many reach is usual, such as one day of the week
 _BAD = 3  # days of the reference that may be bad
+_HALF = 0.5  # usual share from which it is no news that all rows have it
 _WIDER = 8.0  # how much D days widen the variance between days: 1 + this / sqrt(D - 1)
 
 
@@ -75,7 +76,8 @@ def rate(check: str, column: str | None, history: Sequence[tuple[int, int]], k: 
         floor: how much the share must exceed the usual one, however sure that is.
 
     Returns:
-        Unknown without rows, learning with fewer than 14 reference days. `extra`: usual (share), left_out (reference days).
+        Unknown without rows, or where some of so few rows have it and no share could fail; learning with fewer than 14
+        reference days. `extra`: usual (share), left_out (reference days).
 
     Raises:
         Refused: a count below 0, or more than there are rows.
@@ -92,13 +94,18 @@ def rate(check: str, column: str | None, history: Sequence[tuple[int, int]], k: 
         missing = f"{FEWEST - len(days)} more days are needed of {FEWEST} that tell what is usual"
         return Verdict(check, "learning", f"{k:,} of {n:,} rows ({k / n:.2%}); {missing}.", k / n, None, n, column)
     usual = _quiet(np.array(days, np.float64))
-    limit = min(max(usual.limit(n, _ALPHA), usual.mean + floor, _reached(days)), 1.0)
+    reached = _reached(days)
+    limit = min(max(usual.limit(n, _ALPHA), usual.mean + floor, reached), 1.0)
     left_out = len(days) - usual.days
     why = (
         f"{k:,} of {n:,} rows ({k / n:.2%}); usual are {usual.mean:.2%}, and the limit is {limit:.2%}, by {usual.days} days"
         f"{f' without the {left_out} worst' if left_out else ''}."
     )
     extra = {"usual": usual.mean, "left_out": left_out}
+    by_chance = reached < 1 or usual.mean**n >= _ALPHA  # else all rows have it on days that come again and again
+    if k and limit >= 1 and usual.mean < _HALF and by_chance:
+        why = f"{why.removesuffix('.')}: with {n:,} row{'s' if n > 1 else ''} a day no share could fail."
+        return Verdict(check, "unknown", why, k / n, limit, n, column, extra=extra)
     return Verdict(check, "failed" if k / n > limit else "passed", why, k / n, limit, n, column, extra=extra)
 
 
