@@ -87,6 +87,34 @@ def test_what_is_older_than_eight_weeks_and_what_came_in_one_batch_tells_no_dela
     assert fresh(on(138), at(on(150), 0), loaded, None).state == "learning"
 
 
+@pytest.mark.parametrize("apart", [1, 20, 35])
+def test_a_backlog_that_came_in_many_runs_tells_no_delay_as_one_that_came_in_one(apart: int) -> None:
+    days = [on(n) for n in range(56)]
+    hours = [(on(41) - day).days * 24.0 + 9 for day in days[:40]] + [30.0] * 16
+    runs = [hour + n * apart / 60 for n, hour in enumerate(hours[:40])] + hours[40:]
+    one, many = (arrivals(files(days, each)) for each in (hours, runs))
+    assert many == one
+    assert one.limit[0] == 31 * HOUR
+    assert fresh(on(55), at(on(58), 0), many, None).state == "failed"
+
+
+@pytest.mark.parametrize("together", [1, 2, 7])
+def test_days_that_usually_come_up_to_seven_at_once_are_no_backlog(together: int) -> None:
+    days = [on(n) for n in range(56)]
+    usual = arrivals(files(days, [24.0 * (together - n % together) + 6 for n in range(56)]))
+    assert len(usual.limit) == 7
+
+
+def test_what_would_be_late_only_weeks_later_is_learning_and_not_passed() -> None:
+    days = [on(n) for n in range(56)]
+    usual = arrivals(files(days, [30.0 + 24 * 10 * (n % 5 == 0) for n in range(56)]))
+    found = fresh(on(55), at(on(57), 0), usual, None)
+    assert found.state == "learning"
+    assert found.why.endswith("delays so far apart that more than 14 days pass before a day is late.")
+    assert fresh(on(55), at(on(155), 0), usual, None).state == "failed"
+    assert fresh(on(55), at(on(57), 0), usual, 30 * HOUR).state == "passed"  # what is promised needs no learning
+
+
 def test_a_second_file_of_a_day_is_no_delay() -> None:
     one = files(opened(8), [30.0] * 48)
     assert arrivals(pl.concat([files(opened(8), [99.0] * 48), one])) == arrivals(one)

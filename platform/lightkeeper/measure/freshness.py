@@ -6,8 +6,9 @@ did arrive is `norms.volume`'s.
 A weekday is expected when it was there in at least half of the last 8 weeks. A day is late when it comes later than its
 weekday's median delay by more than 6 x what 90% of the days stay within, each measured from its weekday's median, and by an
 hour at least. Of 3,600 simulated days each after 8 weeks, with an exponential tail 0.08% were late, with a lognormal one
-(sd 0.6) 0.14%, of normal ones none; after 3 weeks, without weekdays of their own, none. A batch of more than 7 days at once
-(a first load, a repair) tells nothing of delays.
+(sd 0.6) 0.14%, of normal ones none; after 3 weeks, without weekdays of their own, none. More than 7 days that came within 24
+hours (a first load, a repair, in one run or in many) tell nothing of delays. Delays by which a day would be late only two weeks
+after its usual time are still learning.
 """
 
 from __future__ import annotations
@@ -27,9 +28,10 @@ __all__ = ["FEWEST", "Usual", "arrivals", "fresh", "model_age", "span"]
 FEWEST = 14  # days from the first to the last that arrived, to tell weekdays; arrivals, to tell delays
 _WEEKS = 8
 _OF_WEEKDAY = 6  # arrivals from which a weekday has a delay of its own
-_AT_ONCE = 7  # event days of one batch
+_AT_ONCE, _BATCH = 7, timedelta(hours=24)  # event days that come by themselves in so long
 _FAR = 6.0  # times
 _HOUR = timedelta(hours=1)
+_LONGEST = timedelta(days=14)  # after its usual time: a day that is late only then is hardly ever late
 _UNITS = {"h": "hours", "d": "days", "m": "minutes"}
 
 
@@ -91,8 +93,20 @@ def arrivals(files: pl.DataFrame) -> Usual:
     seen = np.bincount([day.weekday() for day in days], minlength=7)
     possible = np.bincount([(newest - timedelta(days=n)).weekday() for n in range(span)], minlength=7)
     weekdays = frozenset(int(one) for one in np.flatnonzero((seen > 0) & (seen >= possible / 2)))
-    median, limit = _delays(last.filter(pl.len().over("arrived") <= _AT_ONCE), weekdays)
+    median, limit = _delays(last.filter(~_at_once(last["arrived"])), weekdays)
     return Usual(len(days), span, weekdays, median, limit)
+
+
+def _at_once(arrived: pl.Series) -> pl.Series:
+    """Which days came with more than 7 within 24 hours."""
+    at = arrived.dt.cast_time_unit("us").to_physical().to_numpy()
+    order = np.argsort(at, kind="stable")
+    came = at[order]
+    ends = came.searchsorted(came + int(_BATCH / timedelta(microseconds=1)), "right")
+    many, found = ends - np.arange(len(came)) > _AT_ONCE, np.zeros(len(came), bool)
+    for start in np.flatnonzero(many):
+        found[order[start : ends[start]]] = True
+    return pl.Series(found)
 
 
 def _delays(last: pl.DataFrame, weekdays: frozenset[int]) -> tuple[dict[int, timedelta], dict[int, timedelta]]:
@@ -121,8 +135,9 @@ def fresh(newest: date | None, now: datetime, usual: Usual | None, fresh_within:
 
     Returns:
         Check freshness: measured in hours since the end of the newest event day (0 while it lasts), limit in hours too. Unknown
-        without a day, or with one after now; learning without a promise and without 14 arrivals. `extra`: missing (the first
-        expected day that is not there), usually (when it is), late_at.
+        without a day, or with one after now; learning without a promise and without 14 arrivals, or with delays so apart that
+        a day would be late only two weeks after its usual time. `extra`: missing (the first expected day that is not there),
+        usually (when it is), late_at.
 
     Raises:
         Refused: `now` is not UTC, or the promise is below 0.
@@ -154,6 +169,9 @@ def fresh(newest: date | None, now: datetime, usual: Usual | None, fresh_within:
     limit = _hours(late_at - _start(newest + timedelta(days=1)))
     why = f"{said}, and late from {late_at:%Y-%m-%d %H:%M} UTC (limit {limit:,.1f} hours), by {days} earlier days."
     state = "failed" if now > late_at else "passed"
+    if state == "passed" and known.limit[missing.weekday()] - known.median[missing.weekday()] > _LONGEST:
+        state = "learning"
+        why = f"{why.removesuffix('.')}: delays so far apart that more than {_LONGEST.days} days pass before a day is late."
     return Verdict("freshness", state, why, age, limit, days, extra={**extra, "late_at": late_at})
 
 
