@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -73,6 +74,22 @@ def test_below_what_is_bad_stands_its_sentence_its_kind_and_at_the_end_since_whe
     assert said.endswith("Now: sales drift drifted since 2026-03-04. Now: sales volume failed since 2026-03-04.")
     assert "Nothing came." in said  # it was so once, though a later look saw the rows
     assert "as usual" not in said
+
+
+@pytest.mark.parametrize("run_id", ["run-back", None])
+def test_what_was_said_last_of_a_day_is_shown_though_the_clock_went_back_since(
+    run: Run, tmp_path: Path, run_id: str | None
+) -> None:
+    back = datetime(2026, 3, 2, 6, tzinfo=UTC)
+    mended = (STILL, replace(STILL, column="units"), Verdict("volume", "passed", "It was mended.", 110, 20))
+    record(
+        Lake(tmp_path / "home" / "lake", clock=lambda: back),
+        [Judged(TableVersion("sales", 3), DAY + timedelta(2), run_id=run_id, verdicts=mended)],
+    )
+    found = json.loads(run("sales", "--limit", "1", "--json").output)["verdicts"]
+    assert {(one["day"], one["state"], one["run_id"]) for one in found} == {("2026-03-04", "passed", run_id)}
+    assert len(found) == 3
+    assert "It was mended." in {one["why"] for one in found}
 
 
 def test_a_limit_of_0_shows_every_day_as_other_histories_do(run: Run) -> None:

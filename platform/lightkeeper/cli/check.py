@@ -125,14 +125,14 @@ def history(
 
 
 def _days(rows: DataFrame, limit: int) -> DataFrame:
-    """The newest days of each check, of each day what was said last; the newest day first, its worst verdicts first."""
+    """The newest days of each check, of each day what was said last, whatever its clock; the newest day first, the worst first."""
     import polars as pl
 
-    each = ["asset", "check"]
+    each, look = ["asset", "check"], pl.struct("known_at", "run_id")
     order = pl.col("state").replace_strict(list(WORST_FIRST), range(len(WORST_FIRST)), return_dtype=pl.Int64)
     return (
         rows.with_columns(__day=_day())
-        .filter(pl.col("known_at") == pl.col("known_at").max().over(*each, "__day"))
+        .filter(look.eq_missing(look.last().over(*each, "__day")))
         .filter(pl.col("__day").rank("dense", descending=True).over(each) <= (limit or rows.height))
         .with_columns(order.min().over(*each, "__day").alias("__worst"), order.alias("__order"))
         .sort("__day", "__worst", "asset", "check", "__order", descending=[True, *[False] * 4], maintain_order=True)
