@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lightkeeper.cli.options import EPILOG, HomeOption, JsonOption, open_lake
+from lightkeeper.cli.options import EPILOG, HomeOption, JsonOption, again, open_lake
 from lightkeeper.cli.promotion import who
 from lightkeeper.cli.show import dim, moment, print_json, print_text, records, text, width
 from lightkeeper.errors import Refused
@@ -53,7 +53,7 @@ def listed(
     elif rows.height:
         print_text(*_told(rows))
     else:
-        solved = f" {there.height} solved: lightkeeper alert list --all" if there.height else ""
+        solved = f" {there.height} solved: {again('alert list --all')}" if there.height else ""
         print_text(f"No alert is open.{solved}")
 
 
@@ -104,7 +104,8 @@ def _told(rows: DataFrame) -> Sequence[RenderableType]:
     unsolved = [row for row in rows.iter_rows(named=True) if row["state"] != "solved"]
     unheard = sum(row["delivery"] != "sent" for row in unsolved)
     parts.append(f"{len(unsolved)} not solved, {unheard} of them not delivered.")
-    return [*parts, dim('Seen to one? lightkeeper alert ack KEY --why "..."')] if unsolved else parts
+    seen_to = again('alert ack KEY --why "..."')
+    return [*parts, dim(f"Seen to one? {seen_to}")] if unsolved else parts
 
 
 def _alert(row: Mapping[str, Any]) -> Iterator[RenderableType]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lightkeeper.cli.model_names import known_model
-from lightkeeper.cli.options import HomeOption, JsonOption, open_lake
+from lightkeeper.cli.options import HomeOption, JsonOption, again, open_lake
 from lightkeeper.cli.project import Project
 from lightkeeper.cli.promotion import who
 from lightkeeper.cli.show import dim, print_json, print_text, text, timestamp
@@ -99,7 +99,7 @@ def _told(state: State, why: str) -> list[RenderableType]:
     if state.level_factor != 1:
         lines.append(Padding(f"Meanwhile its forecasts are multiplied by {state.level_factor:.2f}.", (0, 0, 0, 2)))
     lines += [Padding(dim(text(one)), (0, 0, 0, 2)) for one in _attempts(state)]
-    return [*lines, dim(f"  lightkeeper model decisions {state.model}"), ""]
+    return [*lines, dim(f"  {again(f'model decisions {state.model}')}"), ""]
 
 
 def _attempts(state: State) -> Sequence[str]:

@@ -11,6 +11,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lightkeeper.cli.options import again
 from lightkeeper.cli.project import Project, Sample
 from lightkeeper.errors import Refused
 from lightkeeper.home import Home
@@ -220,7 +221,7 @@ def land_next(project: Project, home: Home, count: int, tell: Tell, *, only_file
     with home.landing_lock():
         done = _done(home)
         if done is None:
-            raise Refused(f"{home.root} is not built yet, or a build was ended: lightkeeper build goes on with it.")
+            raise Refused(f"{home.root} is not built yet, or a build was ended: {again('build')} goes on with it.")
         days = [day for day in sample.trading_days(home) if day > done][:count]
         if not days:
             raise Refused(f"Every day of the sample has landed, {done} was the last. A new home starts anew: --home DIR.")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lightkeeper.cli.model_names import ModelArgument, known_model
-from lightkeeper.cli.options import AsOfOption, HomeOption, JsonOption, open_lake
+from lightkeeper.cli.options import AsOfOption, HomeOption, JsonOption, again, open_lake
 from lightkeeper.cli.show import count, dim, facts, moment, print_json, print_text, text, timestamp
 from lightkeeper.errors import Refused
 from lightkeeper.values import version_name
@@ -144,6 +144,6 @@ def _decided(model: str, shown: Sequence[Mapping[str, Any]], there: int) -> list
         head = Text.assemble((what, "bold"), f"{code}, by {text(row['by'])}")
         parts += [_entry(moment(row["decided_at"]), head), Padding(Text(text(row["why"])), (0, 0, 0, 18))]
     if len(shown) < there:
-        older = f"{count(there - len(shown))} older: lightkeeper model decisions {model} --limit 0"
+        older = f"{count(there - len(shown))} older: {again(f'model decisions {model} --limit 0')}"
         parts += ["", dim(older)]
-    return [*parts, "", dim(f"What would make a retraining now: lightkeeper model breaker {model}")]
+    return [*parts, "", dim(f"What would make a retraining now: {again(f'model breaker {model}')}")]

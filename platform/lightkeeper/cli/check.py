@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lightkeeper.cli.options import EPILOG, HomeOption, JsonOption, open_lake
+from lightkeeper.cli.options import EPILOG, HomeOption, JsonOption, again, open_lake
 from lightkeeper.cli.project import Project
 from lightkeeper.cli.promotion import who
 from lightkeeper.cli.show import Column, dim, grid, moment, print_json, print_text, records, text, width
@@ -113,7 +113,7 @@ def history(
     lake = open_lake(home)
     there = set(states(lake).rows()["asset"])
     if not there:
-        raise Refused(f"Nothing was checked in {lake.root} yet. Look now: lightkeeper check run")
+        raise Refused(f"Nothing was checked in {lake.root} yet. Look now: {again('check run')}")
     wanted = _meant(lake, name, there)
     asked = pl.col("state").is_in(BAD) if bad else ~pl.col("check").is_in(_COSTS)
     rows = _days(verdicts(lake).rows(pl.col("asset").is_in(sorted(wanted)) & asked), limit)
@@ -148,9 +148,8 @@ def _meant(lake: Lake, name: str | None, there: set[str]) -> set[str]:
     if not mine:
         models = {one.removesuffix("_champion") for one in there if one.endswith("_champion")}
         near = get_close_matches(str(name), sorted(there | models), 1)
-        mend = (
-            f"Did you mean {near[0]}?" if near else f"There are {', '.join(sorted(there | models)) or 'none: lightkeeper build'}."
-        )
+        every = ", ".join(sorted(there | models)) or f"none: {again('build')}"
+        mend = f"Did you mean {near[0]}?" if near else f"There are {every}."
         raise Refused(f"Nothing called {name!r} is checked in {lake.root}. {mend}")
     return mine
 
@@ -179,7 +178,7 @@ def _told(held: DataFrame) -> Sequence[RenderableType]:
         parts.append(f"What a run of {whose} usually takes is still being learnt.")
     passed = len(rows) - len(bad) - len(young)
     parts.append(f"{passed} passed, {len(bad)} failed or drifted, {len(young)} learning or unknown.")
-    return [*parts, dim("Each column and its sentence: --explain. Before: lightkeeper check history")]
+    return [*parts, dim(f"Each column and its sentence: --explain. Before: {again('check history')}")]
 
 
 def _head(row: dict[str, Any]) -> RenderableType:

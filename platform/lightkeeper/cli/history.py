@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lightkeeper.cli.commits import commit_json, days_of, days_short, input_json, input_names
-from lightkeeper.cli.options import HomeOption, JsonOption, open_lake
+from lightkeeper.cli.options import HomeOption, JsonOption, again, open_lake
 from lightkeeper.cli.show import Column, count, dim, grid, moment, print_json, print_text, short, text, timestamp, width
 from lightkeeper.values import Input, TableVersion
 
@@ -55,7 +55,7 @@ def history(
         return
     oldest = min(one.version.version for one in shown)
     cut = len(shown) < len(lines) or oldest > 0
-    older = [dim(f"older lines, from @{oldest} back: lightkeeper table history {table} --limit 0")] if cut else []
+    older = [dim(f"older lines, from @{oldest} back: {again(f'table history {table} --limit 0')}")] if cut else []
     print_text(_history(shown), *older)
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lightkeeper.cli.options import HomeOption, JsonOption, open_lake
+from lightkeeper.cli.options import HomeOption, JsonOption, again, open_lake
 from lightkeeper.cli.show import Column, count, grid, print_json, print_text, text, type_name
 from lightkeeper.errors import Refused, TypeRefused
 from lightkeeper.values import TableVersion
@@ -73,7 +73,7 @@ def _migrated(was: TableVersion, made: TableVersion | None, change: Migration, o
     table = grid([Column(head, [text(line[i]) for line in lines], least=12) for i, head in enumerate(heads)])[0]
     if made is None:
         return [table, "", Text("Nothing was written. Without --dry-run this makes the next version.", style="dim")]
-    return [table, "", f"{made} is made; {was} stays readable. lightkeeper table show {made}"]
+    return [table, "", f"{made} is made; {was} stays readable. {again(f'table show {made}')}"]
 
 
 Types = Mapping[str, "pl.DataType"]

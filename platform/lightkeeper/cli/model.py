@@ -15,7 +15,7 @@ import typer
 
 from lightkeeper.cli import breaker, champion, explanation, model_version, promotion, trying, verification
 from lightkeeper.cli.model_names import known_models
-from lightkeeper.cli.options import EPILOG, AsOfOption, HomeOption, JsonOption, open_lake
+from lightkeeper.cli.options import EPILOG, AsOfOption, HomeOption, JsonOption, again, open_lake
 from lightkeeper.cli.show import Column, count, dim, grid, moment, print_json, print_text, text, timestamp
 from lightkeeper.errors import NoSuchVersion
 from lightkeeper.values import version_name
@@ -129,7 +129,7 @@ def _listed(lake: Lake, found: Sequence[_Known]) -> list[RenderableType]:
         Column("on (UTC)", [moment(one.judged["decided_at"]) if one.judged else "-" for one in found], rank=4),
     ])  # fmt: skip
     said = f"{count(len(found))} {'model' if len(found) == 1 else 'models'} in {lake.root}"
-    return [table, "", dim(said), dim(f"lightkeeper model show {found[0].model}")]
+    return [table, "", dim(said), dim(again(f"model show {found[0].model}"))]
 
 
 def _judged(judged: Mapping[str, Any] | None) -> str:
@@ -138,5 +138,5 @@ def _judged(judged: Mapping[str, Any] | None) -> str:
 
 def _none_yet(lake: Lake, as_of: date | None) -> str:
     if as_of is not None:
-        return f"{lake.root} knew no model on {as_of}. Look without --as-of: lightkeeper model list"
-    return f"No models yet in {lake.root}.\nTrain one: lightkeeper build, or materialize it in Dagster's UI: lightkeeper up"
+        return f"{lake.root} knew no model on {as_of}. Look without --as-of: {again('model list')}"
+    return f"No models yet in {lake.root}.\nTrain one: {again('build')}, or materialize it in Dagster's UI: {again('up')}"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lightkeeper.cli.options import again
 from lightkeeper.errors import Refused
 from lightkeeper.values import version_name
 
@@ -60,7 +61,7 @@ def known_model(lake: Lake, name: str) -> str:
     elif there:
         hint = f"There are: {', '.join(there)}."
     else:
-        hint = "It holds none yet: lightkeeper build, or materialize one in Dagster's UI: lightkeeper up"
+        hint = f"It holds none yet: {again('build')}, or materialize one in Dagster's UI: {again('up')}"
     raise Refused(f"{lake.root} holds no model {name!r}. {hint}")
 
 

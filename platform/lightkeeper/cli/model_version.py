@@ -10,7 +10,7 @@ import typer
 
 from lightkeeper.cli.judgement import judgement_json, last_judgement, shown_judgement
 from lightkeeper.cli.model_names import ModelVersionArgument, model_and_number, versions_of
-from lightkeeper.cli.options import AsOfOption, HomeOption, JsonOption, open_lake
+from lightkeeper.cli.options import AsOfOption, HomeOption, JsonOption, again, open_lake
 from lightkeeper.cli.show import count, counted, dim, facts, moment, print_json, print_text, text, timestamp
 from lightkeeper.errors import ModelAltered
 from lightkeeper.values import version_name
@@ -96,7 +96,7 @@ def _shown(  # noqa: PLR0913 - what is shown, in its order
     parts.append(facts([*([("altered", altered)] if altered else []), *said]))
     if judged is not None:
         parts += ["", *shown_judgement(judged, slices=slices)]
-    return [*parts, "", dim(f"lightkeeper model verify {name}" if number else f"lightkeeper model decisions {serving.model}")]
+    return [*parts, "", dim(again(f"model verify {name}" if number else f"model decisions {serving.model}"))]
 
 
 def _note(serving: Serving, number: int) -> str:

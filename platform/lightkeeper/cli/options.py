@@ -6,6 +6,8 @@ It knows no command; how results are shown is in `show`.
 from __future__ import annotations
 
 import os
+import shlex
+from contextvars import ContextVar
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lightkeeper.cli.show import print_text
+from lightkeeper.errors import Refused
 from lightkeeper.home import Home
 from lightkeeper.values import TableVersion
 
@@ -25,10 +28,12 @@ __all__ = [
     "HomeOption",
     "JsonOption",
     "VersionArgument",
+    "again",
     "find_home",
     "open_lake",
     "options",
     "parse_day",
+    "same_home",
     "wanted_version",
 ]  # fmt: skip
 
@@ -47,9 +52,23 @@ def parse_day(text: str) -> date:
         raise typer.BadParameter(f"{text!r} is no day: write it like 2026-10-23.") from None
 
 
+_NAMED: ContextVar[tuple[Path | None, str]] = ContextVar("_NAMED", default=(None, ""))  # --home and LIGHTKEEPER_HOME, as given
+
+
+def remember_home(given: Path | None) -> Path | None:
+    """Keep which home a command was given, for the commands that it says to type next."""
+    _NAMED.set((given, os.environ.get("LIGHTKEEPER_HOME", "")))
+    return given
+
+
 HomeOption = Annotated[
     Path | None,
-    typer.Option("--home", metavar="DIR", help="Use this home, not the one of the project here (or LIGHTKEEPER_HOME)."),
+    typer.Option(
+        "--home",
+        metavar="DIR",
+        callback=remember_home,
+        help="Use this home, not the one of the project here (or LIGHTKEEPER_HOME).",
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 AsOfOption = Annotated[
@@ -82,6 +101,24 @@ def options(
 def find_home(given: Path | None) -> Home:
     """The home that `--home` names, else the one that `Home.find` finds from here. Raises Refused."""
     return Home.find(Path.cwd(), os.environ, given)
+
+
+def again(words: str) -> str:
+    """A command to type next, `lightkeeper WORDS`, in the home that this one was given."""
+    return f"lightkeeper {words}{same_home()}"
+
+
+def same_home(*, elsewhere: bool = False) -> str:
+    """` --home DIR` where this command was given one that the next would not find by itself; `elsewhere`: in another terminal."""
+    given, environ = _NAMED.get()
+    named = given or (Path(environ) if elsewhere and environ else None)
+    if named is None:
+        return ""
+    try:
+        usual = Home.find(Path.cwd(), {} if elsewhere else {"LIGHTKEEPER_HOME": environ}).root
+    except Refused:
+        usual = None
+    return "" if named.expanduser().resolve() == usual else f" --home {shlex.quote(str(named))}"
 
 
 def open_lake(given: Path | None) -> Lake:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lightkeeper.cli.model_names import ModelArgument, known_model, model_and_number, version_number, versions_of
-from lightkeeper.cli.options import HomeOption, JsonOption, open_lake
+from lightkeeper.cli.options import HomeOption, JsonOption, again, open_lake
 from lightkeeper.cli.show import dim, print_json, print_text, timestamp
 from lightkeeper.errors import Conflict, StorageFailed
 from lightkeeper.values import Decision, version_name
@@ -91,7 +91,8 @@ def _choice(lake: Lake, model: str) -> str:
 
     last = last_number(versions_of(lake, model))
     newest = f"Its newest is {version_name(model, last)}" if last else "It has none yet"
-    return f"{newest}; {version_name(model, 0)} is the naive forecast. Look: lightkeeper model show {version_name(model, last)}"
+    look = again(f"model show {version_name(model, last)}")
+    return f"{newest}; {version_name(model, 0)} is the naive forecast. Look: {look}"
 
 
 def _moved(lake: Lake, model: str, before: int, *, recorded: bool, as_json: bool) -> None:
@@ -123,7 +124,7 @@ def _said(lake: Lake, model: str, number: int, before: str, *, recorded: bool) -
         return [f"{name} serves already. Nothing was recorded."]
     said: list[RenderableType] = [f"{name} serves; {before} did. The next forecast is made by it."]
     said += _short_sighted(lake, model, number)
-    return [*said, dim(f"lightkeeper model decisions {model}")]
+    return [*said, dim(again(f"model decisions {model}"))]
 
 
 def _short_sighted(lake: Lake, model: str, number: int) -> list[str]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lightkeeper.cli.building import Built, Step, Tell, build, create, land_next, report
-from lightkeeper.cli.options import HomeOption, JsonOption
+from lightkeeper.cli.options import HomeOption, JsonOption, again, same_home
 from lightkeeper.cli.project import Project
 from lightkeeper.cli.show import counted
 from lightkeeper.errors import BadDeclaration, LightkeeperError
@@ -73,7 +73,8 @@ def up(
             console.print(f"[bold]The build stopped:[/bold] {escape(str(error))}", highlight=False)
         console.print(f"\nLook at the lineage: [bold]{servers.address}/asset-groups[/bold]")
         if place.record.kind == "sample" and place.record.scenario is None:
-            console.print(f"Land the next day:   [bold]{escape(_command())} land-next[/bold]   (in a second terminal)")
+            land = escape(f"{_command()} land-next{same_home(elsewhere=True)}")
+            console.print(f"Land the next day:   [bold]{land}[/bold]   (in a second terminal)", soft_wrap=True)
         _wait(servers)
 
 
@@ -88,6 +89,7 @@ def build_command(home: HomeOption = None, sample: SampleOption = None, as_json:
         sys.stdout.write(json.dumps(report(place, built), indent=2) + "\n")
         return
     _say_built(console, place, built)
+    console.print(f"What it is made of: {again('table list')}", highlight=False, markup=False, soft_wrap=True)
 
 
 def land_next_command(

@@ -15,7 +15,7 @@ import typer
 from lightkeeper.cli import difference, history, lineage, migration
 from lightkeeper.cli.commits import DIGEST, algorithm, commit_json, days_of, file_json, file_lines, input_json, input_names
 from lightkeeper.cli.matching import matching
-from lightkeeper.cli.options import EPILOG, AsOfOption, HomeOption, JsonOption, VersionArgument, open_lake, wanted_version
+from lightkeeper.cli.options import EPILOG, AsOfOption, HomeOption, JsonOption, VersionArgument, again, open_lake, wanted_version
 from lightkeeper.cli.show import (
     Column,
     count,
@@ -124,9 +124,9 @@ def _known(lake: Lake, as_of: date | None) -> Iterator[TableVersion]:
 
 def _none_yet(lake: Lake, as_of: date | None) -> str:
     if as_of is not None:
-        return f"{lake.root} knew no table on {as_of}. Look without --as-of: lightkeeper table list"
+        return f"{lake.root} knew no table on {as_of}. Look without --as-of: {again('table list')}"
     return (
-        f"No tables yet in {lake.root}.\nLand and build: lightkeeper build, or materialize an asset in Dagster's UI: lightkeeper up"
+        f"No tables yet in {lake.root}.\nLand and build: {again('build')}, or materialize an asset in Dagster's UI: {again('up')}"
     )
 
 
@@ -216,7 +216,7 @@ def _shown(lake: Lake, one: _Stored, frame: pl.DataFrame | None) -> list[Rendera
     parts: list[RenderableType] = [head, facts(said)]
     if frame is not None and frame.height:
         parts += ["", *preview(frame)]
-    return [*parts, "", dim(f"lightkeeper table lineage {version}")]
+    return [*parts, "", dim(again(f"table lineage {version}"))]
 
 
 def _facts(lake: Lake, one: _Stored) -> Iterator[tuple[str, str]]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lightkeeper.cli.model_names import ModelVersionArgument, model_and_number
-from lightkeeper.cli.options import HomeOption, JsonOption, open_lake
+from lightkeeper.cli.options import HomeOption, JsonOption, again, open_lake
 from lightkeeper.cli.show import dim, facts, print_json, print_text, text
 from lightkeeper.errors import Refused
 from lightkeeper.values import ModelVersion, version_name
@@ -60,7 +60,7 @@ def _wanted(lake: Lake, given: str) -> ModelVersion:
     if number == 0:
         raise Refused(
             f"{version_name(name, 0)} has learnt nothing, so there is nothing to rebuild. Name a version: "
-            f"lightkeeper model verify {version_name(name, 1)}"
+            f"{again(f'model verify {version_name(name, 1)}')}"
         )
     return ModelVersion(name, number)
 
@@ -99,7 +99,7 @@ def _shown(found: Verification, deeper: Sequence[DeepResult], *, deep: bool) -> 
     head = Text.assemble((found.answer, _STYLES.get(found.answer, "bold red")), f"  {found.version}")
     parts: list[RenderableType] = [head, facts([*_facts(found), *_deep_facts(deeper)])]
     if found.learnt_from and not deep:
-        parts += ["", dim(f"lightkeeper model verify {found.version} --deep   # {_tables(found)} as well")]
+        parts += ["", dim(f"{again(f'model verify {found.version} --deep')}   # {_tables(found)} as well")]
     return parts
 
 
