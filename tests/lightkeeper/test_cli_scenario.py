@@ -28,6 +28,7 @@ def told(settings):
 SCENARIOS = [
     Scenario("story", "A story.", "none", 0, told, history_weeks=65, after_days=80),
     Scenario("short", "A short one.", "none", 0, told),
+    Scenario("ready", "One that is made.", "none", 0, lambda settings: None),
 ]
 '''
 
@@ -62,7 +63,7 @@ def test_a_scenario_is_played_as_long_as_its_story_needs_unless_options_say_othe
 
 def test_an_unknown_one_is_refused_with_those_that_there_are(project: Path) -> None:
     assert project.exists()
-    assert str(said("nosuch").exception) == "There is no scenario 'nosuch'. There are story, short."
+    assert str(said("nosuch").exception) == "There is no scenario 'nosuch'. There are story, short, ready."
 
 
 def test_before_it_begins_it_says_how_many_days_it_plays_and_about_how_long_that_takes() -> None:
@@ -97,3 +98,11 @@ def test_the_list_has_every_description_whole_in_80_columns(monkeypatch: pytest.
     assert max(len(line) for line in lines) <= 80
     assert [line for line in lines if line.endswith("…")] == []
     assert all(one.description in "\n".join(lines) for one in SCENARIOS)
+
+
+def test_its_home_is_a_new_one_of_its_own_and_the_help_says_so(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "A new home for it; .lightkeeper-NAME-SEED by default." in " ".join(said("--help").output.replace("│", " ").split())
+    monkeypatch.setenv("LIGHTKEEPER_HOME", str(project / "mine"))
+    (project / ".lightkeeper-ready-1").mkdir()
+    (project / ".lightkeeper-ready-1/home.json").touch()
+    assert str(said("ready").exception).startswith(f"{project}/.lightkeeper-ready-1 is a home already.")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lightkeeper.cli.missed import missed, missed_json
-from lightkeeper.cli.options import HomeOption, JsonOption
+from lightkeeper.cli.options import JsonOption
 from lightkeeper.cli.project import Project
 from lightkeeper.cli.show import Column, counted, grid, print_json, print_text, records, text
 from lightkeeper.errors import Refused
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from lightkeeper.orchestrate.scenario import Scenario, Script, Settings, Truth
 
 __all__ = ["code_of", "definitions_of", "length", "play", "register", "told"]
+
+_NewHome = Annotated[
+    Path | None, typer.Option("--home", metavar="DIR", help="A new home for it; .lightkeeper-NAME-SEED by default.")
+]
 
 _BUILD, _QUIET_DAY, _DAY, _DAEMON_DAY = 20.0, 0.1, 3.0, 15.0  # seconds, about: of any history, of a day of it, of a day after it
 
@@ -49,7 +53,7 @@ def play(  # noqa: PLR0913 - a command's options
     daemon: Annotated[
         bool, typer.Option("--daemon", help="Through Dagster's own daemon and queue: some 15 seconds a day instead of three.")
     ] = False,
-    home: HomeOption = None,
+    home: _NewHome = None,
     as_json: JsonOption = False,
 ) -> None:
     """Play a scenario's days in a home of its own, with the project's sensors, and tell what is noticed and what is done.
