@@ -28,6 +28,7 @@ _TIME = "%Y-%m-%d %H:%M:%S"
 _ARRIVAL, _JITTER_SECONDS = time(2, tzinfo=UTC), 600  # of the next day, and up to ten minutes later
 _WEEKS, _ARRIVALS, _CHANGE = range(3)  # what is drawn has a stream of its own, so that no draw moves another
 _SHARE, _LARGEST = "share", 1000  # the largest magnitude that is no share
+_LEAST, _LEAST_YEARLY = 17, 19  # weeks in which a product sells on the days that `daily_demand` asks for; Christmas takes two more
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +72,12 @@ def scenarios(products: int = PRODUCTS) -> tuple[Scenario, ...]:
     """
     own = {"slow": slow_tables}
     return tuple(
-        Scenario(one.name, one.description, one.unit, one.default, partial(_script, one, products), own.get(one.name), *one.played)
+        Scenario(
+            one.name, one.description, one.unit, one.default, partial(_script, one, products), own.get(one.name), *one.played,
+            least_weeks=_LEAST_YEARLY if one.yearly else _LEAST,
+        )
         for one in _PLOTS
-    )
+    )  # fmt: skip
 
 
 def _script(plot: _Plot, products: int, settings: Settings) -> Script:

@@ -11,6 +11,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from assets.contracts import Holiday, Sale
+from assets.daily_demand import entries
 from assets.daily_demand import lines as product_lines
 from assets.demand import demand
 from assets.scenario_weeks import LINE, PRODUCTS, real_weeks
@@ -342,3 +343,12 @@ def test_a_story_of_retraining_has_a_year_to_learn_from_and_time_for_an_attempt(
     scenario = BY_NAME[name]
     assert scenario.history_weeks * 7 >= 364 + demand.horizon + 7
     assert scenario.after_days >= demand.horizon + 7 + 28
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("name", ["quiet", "season"])
+def test_a_product_enters_the_panel_within_the_least_weeks_and_none_within_fewer(name: str, seed: int) -> None:
+    least = BY_NAME[name].least_weeks
+    for weeks, enters in ((least, True), (least - 1, False)):
+        sales = landed(BY_NAME[name].script(Settings(seed, None, weeks, 1)), until=FIRST + timedelta(weeks=weeks)).accepted
+        assert bool(entries(sales.lazy()).height) == enters

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -10,9 +11,12 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from lightkeeper.cli import app
-from lightkeeper.cli.scenario import length, told
+from lightkeeper.cli.project import Project
+from lightkeeper.cli.scenario import _built, length, told
+from lightkeeper.errors import BadDeclaration
+from lightkeeper.home import Home
 from lightkeeper.orchestrate.replay import Moment
-from lightkeeper.orchestrate.scenario import ScenarioDay, Script, Settings, Truth
+from lightkeeper.orchestrate.scenario import Scenario, ScenarioDay, Script, Settings, Truth
 
 OWN = '''\
 """A scenario that says what it would be played with."""
@@ -26,7 +30,7 @@ def told(settings):
 
 
 SCENARIOS = [
-    Scenario("story", "A story.", "none", 0, told, history_weeks=65, after_days=80),
+    Scenario("story", "A story.", "none", 0, told, history_weeks=65, after_days=80, least_weeks=20),
     Scenario("short", "A short one.", "none", 0, told),
     Scenario("ready", "One that is made.", "none", 0, lambda settings: None),
 ]
@@ -59,6 +63,35 @@ def test_a_scenario_is_played_as_long_as_its_story_needs_unless_options_say_othe
 ) -> None:
     assert project.exists()
     assert str(said(*words).exception) == played
+
+
+def test_a_history_from_which_no_table_can_be_made_is_refused_before_anything_is_built(project: Path) -> None:
+    assert str(said("story", "--weeks", "19").exception) == (
+        "The scenario story cannot be built from 19 quiet weeks: its tables are empty before 20. "
+        "Give --weeks 20 or more; by default it has 65."
+    )
+    assert list(project.glob(".lightkeeper*")) == []
+
+
+@pytest.mark.parametrize(("before", "left"), [((), []), (("mine.txt",), [".lightkeeper-short-1"])])
+def test_a_home_that_cannot_be_built_is_removed_unless_something_lay_there(
+    project: Path, monkeypatch: pytest.MonkeyPatch, before: tuple[str, ...], left: list[str]
+) -> None:
+    days = (ScenarioDay(date(2025, 1, 6), {"sales/sales-2025-01-06.csv": b"a\n"}, datetime(2025, 1, 7, 2, tzinfo=UTC)),)
+    truth = Truth(None, None, None, None, (), "nothing happens")
+    script = Script(days, date(2025, 1, 7), truth, Settings())
+    (project / "pyproject.toml").write_text('[tool.lightkeeper]\ndefinitions = "definitions_that_break"\n')
+    (project / "definitions_that_break.py").write_text("defs = {}['no such key']\n")
+    place = Home(project / ".lightkeeper-short-1")
+    for name in before:
+        place.root.mkdir()
+        (place.root / name).touch()
+    monkeypatch.setenv("DAGSTER_HOME", "")  # so that it is as before at the end
+    monkeypatch.setenv("LIGHTKEEPER_HOME", "")
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    with pytest.raises(BadDeclaration, match="KeyError: 'no such key'"):
+        _built(Project(project), Scenario("short", "", "none", 0, lambda _: script), script, place, quiet=True)
+    assert [one.name for one in project.glob(".lightkeeper*")] == left
 
 
 def test_an_unknown_one_is_refused_with_those_that_there_are(project: Path) -> None:

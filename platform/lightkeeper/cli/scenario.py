@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from difflib import get_close_matches
 from pathlib import Path
@@ -68,6 +70,11 @@ def play(  # noqa: PLR0913 - a command's options
         return
     scenario = _named(project, name)
     played = weeks or scenario.history_weeks, days or scenario.after_days
+    if played[0] < scenario.least_weeks:
+        raise Refused(
+            f"The scenario {name} cannot be built from {counted(played[0], 'quiet week')}: its tables are empty before "
+            f"{scenario.least_weeks}. Give --weeks {scenario.least_weeks} or more; by default it has {scenario.history_weeks}."
+        )
     script = scenario.script(Settings(seed, magnitude, *played))
     place = Home(home.expanduser().resolve()) if home else Home(project.folder / f".lightkeeper-{name}-{seed}")
     if place.exists:
@@ -151,13 +158,26 @@ def _built(project: Project, scenario: Scenario, script: Script, place: Home, *,
     from lightkeeper.orchestrate.replay import begin, settle
     from lightkeeper.orchestrate.running import load, ready
 
-    begin(place, scenario.name, script)
-    instance = ready(place)
-    defs = _with_own(load(project.folder, project.module), scenario, script)
-    if not quiet:
-        print_text(f"Building {_quiet(script)} quiet days in {place.root} ...")
-    settle(defs, instance, script)
+    with _removed_if_it_fails(place.root):
+        begin(place, scenario.name, script)
+        instance = ready(place)
+        defs = _with_own(load(project.folder, project.module), scenario, script)
+        if not quiet:
+            print_text(f"Building {_quiet(script)} quiet days in {place.root} ...")
+        settle(defs, instance, script)
     return instance, defs
+
+
+@contextmanager
+def _removed_if_it_fails(folder: Path) -> Iterator[None]:
+    """A home that could not be built is no home: what was begun goes, unless something lay there before."""
+    mine = not folder.exists() or not any(folder.iterdir())
+    try:
+        yield
+    except BaseException:
+        if mine:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def _with_own(defs: dg.Definitions, scenario: Scenario, script: Script) -> dg.Definitions:

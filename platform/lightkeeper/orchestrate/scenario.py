@@ -83,6 +83,7 @@ class Scenario:
         script: makes the days; the same settings make the same bytes.
         tables: assets that only this scenario has, made for its script.
         history_weeks, after_days: how long it must be played to tell its story.
+        least_weeks: of a history; from fewer the project's tables cannot be made.
     """
 
     name: str
@@ -93,3 +94,4 @@ class Scenario:
     tables: Callable[[Script], Sequence[dg.AssetsDefinition]] | None = None
     history_weeks: int = 26
     after_days: int = 14
+    least_weeks: int = 1
