@@ -1,4 +1,4 @@
-"""`lightkeeper check history`: one line a check and day, what is bad with its sentence, in 80 columns."""
+"""`lightkeeper check run` and `history`: one line a check and day, what is bad or not judged with its sentence, in 80 columns."""
 
 from __future__ import annotations
 
@@ -8,10 +8,14 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+import polars as pl
 import pytest
 from typer.testing import CliRunner, Result
 
 from lightkeeper.cli import app
+from lightkeeper.cli.check import _told
+from lightkeeper.cli.options import remember_home
+from lightkeeper.cli.show import print_text
 from lightkeeper.home import Home, HomeRecord
 from lightkeeper.lake.table import Lake
 from lightkeeper.lake.verdicts import Judged, record
@@ -105,3 +109,46 @@ def test_a_limit_is_in_days_and_json_has_every_column_of_them(run: Run) -> None:
     assert drift == [("2026-03-04", "price_gbp"), ("2026-03-04", "country"), *[("2026-03-03", "country")] * 2]
     assert {one["day"] for one in found} == {"2026-03-04", "2026-03-03"}
     assert {"why", "kind", "measured", "limit", "n", "known_at", "run_id", "version"} <= set(found[0])
+
+
+FEW_DAYS = "{} of 7 rows ({}.00%); {} more days are needed of 14 that tell what is usual."
+NOTHING = "{}: its quiet days differ so much from each other that no change of it would have been seen, however large."
+
+
+def looked(capsys: pytest.CaptureFixture[str], name: str | None, *rows: tuple[str, str, str, str]) -> list[str]:
+    """What `check run` prints of such states in 80 columns."""
+    states = pl.DataFrame(rows, schema=["asset", "check", "state", "why"], orient="row")
+    print_text(*_told(states.with_columns(day=DAY, since=DAY, kind=pl.lit(None, pl.String)), name))
+    return capsys.readouterr().out.splitlines()
+
+
+def test_the_reason_of_what_was_not_judged_stands_whole_below_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = looked(capsys, None, ("sales", "drift", "unknown", NOTHING.format("units_7d")))
+    assert lines[:2] == ["Not judged:", "unknown sales drift"]
+    assert " ".join(" ".join(lines[2:4]).split()) == NOTHING.format("units_7d")
+    assert max(map(len, lines)) <= 80
+
+
+def test_checks_whose_sentences_differ_in_numbers_and_names_alone_are_told_once(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    many = [(f"table_{n}", check, "learning", FEW_DAYS.format(n, n, 9)) for n in range(2) for check in ("nulls", "range")]
+    other = ("table_1", "drift", "unknown", NOTHING.format("units_7d"))
+    lines = looked(capsys, None, *many, other, ("table_2", "drift", "learning", NOTHING.format("units_7d")))
+    assert lines[1:3] == [
+        "learning table_0 nulls, range; table_1 nulls, range",
+        "  such as: 0 of 7 rows (0.00%); 9 more days are needed of 14 that tell what is usual.",
+    ]
+    assert [line for line in lines if line.endswith(" drift")] == ["unknown table_1 drift", "learning table_2 drift"]
+
+
+def test_the_last_lines_name_what_was_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    remember_home(None)
+    assert looked(capsys, "sales", ("sales", "volume", "passed", ""))[-2:] == [
+        "Each column and its sentence: lightkeeper check run sales --explain",
+        "Before: lightkeeper check history sales",
+    ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,7 +10,7 @@ import typer
 
 from lightkeeper.cli.options import EPILOG, HomeOption, JsonOption, again, open_lake
 from lightkeeper.cli.promotion import who
-from lightkeeper.cli.show import dim, moment, print_json, print_text, records, text, width
+from lightkeeper.cli.show import dim, moment, print_json, print_text, records, sentence, text
 from lightkeeper.errors import Refused
 
 if TYPE_CHECKING:
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ack", "listed", "register"]
 
-_WIDEST = 10_000  # characters of a line where there is no terminal
 _COLOURS = {"open": "bold red", "acknowledged": "yellow", "solved": "green"}
 _NAMED = 5  # keys in a message
 _TRIED = {"failing": "not delivered yet", "given_up": "NOT DELIVERED, given up"}
@@ -118,9 +116,9 @@ def _alert(row: Mapping[str, Any]) -> Iterator[RenderableType]:
     since = f"since {_since(row['since'])}, " if row["since"] else ""
     yield Text.assemble(f"  {since}for {role_name(row['role'])}, ", (row["state"], _COLOURS[row["state"]]))
     said, style = _delivery(row)
-    yield Text(_wrapped(said), style=style)
-    yield from (_wrapped(f"{label}{text(value)}") for label, value in _facts(row) if value)
-    yield dim(_wrapped(f"key: {text(row['key'])}"))
+    yield Text(sentence(said), style=style)
+    yield from (sentence(f"{label}{text(value)}") for label, value in _facts(row) if value)
+    yield dim(sentence(f"key: {text(row['key'])}"))
 
 
 def _delivery(row: Mapping[str, Any]) -> tuple[str, str]:
@@ -150,9 +148,3 @@ def _facts(row: Mapping[str, Any]) -> Iterator[tuple[str, str | None]]:
 
 def _since(kept: str) -> str:
     return f"{moment(datetime.fromisoformat(kept))} UTC" if "T" in kept else kept
-
-
-def _wrapped(said: str, indent: str = "  ") -> str:
-    """Text below its head, wrapped where the terminal has a width."""
-    room = min(width(), _WIDEST)
-    return textwrap.fill(said, room, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from difflib import get_close_matches
 from pathlib import Path
@@ -13,21 +14,20 @@ import typer
 from lightkeeper.cli.options import EPILOG, HomeOption, JsonOption, again, open_lake
 from lightkeeper.cli.project import Project
 from lightkeeper.cli.promotion import who
-from lightkeeper.cli.show import Column, dim, grid, moment, print_json, print_text, records, text, width
+from lightkeeper.cli.show import Column, WithSentences, dim, grid, moment, print_json, print_text, records, sentence, text
 from lightkeeper.errors import Refused
 from lightkeeper.values import BAD, WORST_FIRST
 
 if TYPE_CHECKING:
     from polars import DataFrame, Expr
-    from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
-    from rich.table import Table
+    from rich.console import RenderableType
 
     from lightkeeper.lake.table import Lake
 
 __all__ = ["accept", "history", "register", "run"]
 
 _COLOURS = {"failed": "bold red", "drifted": "bold yellow", "learning": "cyan", "unknown": "magenta", "passed": "green"}
-_WIDEST = 10_000  # characters of a line where there is no terminal
+_DIFFERING = re.compile(r"\w+[_:@][\w:@]*|\w*days?\b|\d[\d.,%-]*")  # names, days and numbers in a sentence
 _COSTS = ("run_time", "peak_memory", "rows_per_second")
 
 NameArgument = Annotated[str | None, typer.Argument(metavar="[TABLE|MODEL]", help="A table, an asset or a model; all without.")]
@@ -71,7 +71,7 @@ def run(
     if as_json:
         print_json({"run_id": found, "states": records(held), "verdicts": records(rows)})
     else:
-        print_text(*(_explained(rows) if explain else _told(held)))
+        print_text(*(_explained(rows) if explain else _told(held, name)))
     if held["state"].is_in(BAD).any():
         raise typer.Exit(1)
 
@@ -157,28 +157,50 @@ def _meant(lake: Lake, name: str | None, there: set[str]) -> set[str]:
 # -- showing ----------------------------------------------------------------------------------------------------
 
 
-def _told(held: DataFrame) -> Sequence[RenderableType]:
-    """The states, bad ones first with their sentences; how many passed."""
+def _told(held: DataFrame, name: str | None) -> Sequence[RenderableType]:
+    """The states, bad ones first, with their sentences; how many passed."""
     rows = list(held.iter_rows(named=True))
     bad = [row for row in rows if row["state"] in BAD]
     young = [row for row in rows if row["state"] in {"learning", "unknown"}]
     parts: list[RenderableType] = []
     for row in bad:
-        parts += [_head(row), _sentence(row["why"])]
-    shown = [row for row in young if row["check"] not in _COSTS]
-    if shown:
-        table, _ = grid([
-            Column("not judged", [text(f"{row['asset']} {row['check']}") for row in shown]),
-            Column("state", [row["state"] for row in shown]),
-            Column("why", [text(row["why"]) for row in shown], rank=1, least=20),
-        ])  # fmt: skip
-        parts.append(table)
+        parts += [_head(row), sentence(row["why"])]
+    if judgeless := [row for row in young if row["check"] not in _COSTS]:
+        parts += ["Not judged:", *_grouped(judgeless)]
     if costs := sorted({row["asset"] for row in young if row["check"] in _COSTS}):
         whose = costs[0] if len(costs) == 1 else f"{len(costs)} assets"
         parts.append(f"What a run of {whose} usually takes is still being learnt.")
     passed = len(rows) - len(bad) - len(young)
     parts.append(f"{passed} passed, {len(bad)} failed or drifted, {len(young)} learning or unknown.")
-    return [*parts, dim(f"Each column and its sentence: --explain. Before: {again('check history')}")]
+    asked = f" {name}" if name else ""
+    return [
+        *parts,
+        dim(f"Each column and its sentence: {again(f'check run{asked} --explain')}"),
+        dim(f"Before: {again(f'check history{asked}')}"),
+    ]
+
+
+def _grouped(rows: Sequence[Mapping[str, Any]]) -> list[RenderableType]:
+    """What was not judged and why: checks whose sentences differ in nothing but numbers, days and names have one of them."""
+    alike: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    for row in rows:
+        alike.setdefault((row["state"], _DIFFERING.sub("", row["why"])), []).append(row)
+    parts: list[RenderableType] = []
+    for (state, _), group in alike.items():
+        checks: dict[str, list[str]] = {}
+        for row in group:
+            checks.setdefault(row["asset"], []).append(row["check"])
+        named = "; ".join(f"{asset} {', '.join(names)}" for asset, names in checks.items())
+        such_as = "" if len({row["why"] for row in group}) == 1 else "such as: "
+        parts += [_coloured(state, sentence(f"{state} {named}", "", "    ")), sentence(f"{such_as}{group[0]['why']}")]
+    return parts
+
+
+def _coloured(state: str, line: str) -> RenderableType:
+    """A line that begins with a state."""
+    from rich.text import Text
+
+    return Text.assemble((state, _COLOURS[state]), line.removeprefix(state))
 
 
 def _head(row: dict[str, Any]) -> RenderableType:
@@ -187,13 +209,6 @@ def _head(row: dict[str, Any]) -> RenderableType:
     since = f" since {row['since']}" if row.get("since") and row["since"] != row["day"] else ""
     kind = f", looks like: {row['kind']}" if row["kind"] else ""
     return Text.assemble((row["state"], _COLOURS[row["state"]]), f" {row['asset']} {row['check']} on {row['day']}{since}{kind}")
-
-
-def _sentence(why: str, indent: str = "  ") -> str:
-    """The sentence below its head, wrapped where the terminal has a width."""
-    import textwrap
-
-    return textwrap.fill(text(why), min(width(), _WIDEST), initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
 
 
 def _explained(rows: DataFrame) -> Sequence[RenderableType]:
@@ -205,27 +220,8 @@ def _explained(rows: DataFrame) -> Sequence[RenderableType]:
         parts.append(Text(f"{asset} {check}", style="bold"))
         for row in mine.iter_rows(named=True):
             kind = f" ({row['kind']})" if row["kind"] else ""
-            parts += [Text.assemble("  ", (row["state"], _COLOURS[row["state"]]), kind), _sentence(row["why"], "    ")]
+            parts += [Text.assemble("  ", (row["state"], _COLOURS[row["state"]]), kind), sentence(row["why"], "    ")]
     return parts or ["Nothing is checked."]
-
-
-class _Told:
-    """A table of one line a row, with sentences between the lines; wrapped where the terminal has a width."""
-
-    def __init__(self, table: Table, sentences: Sequence[str | None]) -> None:
-        self.table = table
-        self.sentences = sentences
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        from rich.segment import Segment
-        from rich.text import Text
-
-        lines = console.render_lines(self.table, options, pad=False)
-        for line, sentence in zip(lines, [None, *self.sentences], strict=True):
-            yield from line
-            yield Segment.line()
-            if sentence is not None:
-                yield Text(_sentence(sentence))
 
 
 def _history(rows: DataFrame) -> RenderableType:
@@ -246,7 +242,9 @@ def _history(rows: DataFrame) -> RenderableType:
     table, _ = grid(columns)
     kinds = [f" Looks like: {one}." if one else "" for one in rows["kind"]]
     bad = rows["state"].is_in(BAD)
-    return _Told(table, [f"{why}{kind}" if is_bad else None for why, kind, is_bad in zip(rows["why"], kinds, bad, strict=True)])
+    return WithSentences(
+        table, [f"{why}{kind}" if is_bad else None for why, kind, is_bad in zip(rows["why"], kinds, bad, strict=True)]
+    )
 
 
 def _day() -> Expr:

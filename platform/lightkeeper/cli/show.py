@@ -10,6 +10,7 @@ import json
 import math
 import os
 import sys
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -22,12 +23,12 @@ from lightkeeper.cli import NOBODY_READS, write_out
 if TYPE_CHECKING:
     from polars import DataFrame, DataType
     from polars.datatypes import DataTypeClass
-    from rich.console import Console, RenderableType
+    from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
     from rich.table import Table
 
 __all__ = [
-    "Column", "cell", "count", "counted", "dim", "facts", "grid", "moment", "plain", "preview", "print_json", "print_text",
-    "records", "short", "size", "text", "timestamp", "type_name", "width",
+    "Column", "WithSentences", "cell", "count", "counted", "dim", "facts", "grid", "moment", "plain", "preview", "print_json",
+    "print_text", "records", "sentence", "short", "size", "text", "timestamp", "type_name", "width",
 ]  # fmt: skip
 
 _GAP = 2  # blanks between columns
@@ -242,6 +243,31 @@ def facts(pairs: Sequence[tuple[str, str]]) -> Table:
     for label, value in pairs:
         table.add_row(Text(label), Text(value))
     return table
+
+
+def sentence(said: str, indent: str = "  ", more: str | None = None) -> str:
+    """A sentence below its head, wrapped where the terminal has a width; its later lines begin with `more`."""
+    rest = indent if more is None else more
+    return textwrap.fill(text(said), width(), initial_indent=indent, subsequent_indent=rest, break_on_hyphens=False)
+
+
+class WithSentences:
+    """A table of one line a row, with a sentence below the lines that have one."""
+
+    def __init__(self, table: Table, sentences: Sequence[str | None]) -> None:
+        self.table = table
+        self.sentences = sentences
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        from rich.segment import Segment
+        from rich.text import Text
+
+        lines = console.render_lines(self.table, options, pad=False)
+        for line, said in zip(lines, [None, *self.sentences], strict=True):
+            yield from line
+            yield Segment.line()
+            if said is not None:
+                yield Text(sentence(said))
 
 
 def dim(line: str) -> RenderableType:
