@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import polars as pl
@@ -10,7 +11,7 @@ from typer.testing import CliRunner
 
 from lightkeeper.cli import app
 from lightkeeper.cli.options import again, remember_home, same_home
-from lightkeeper.home import Home
+from lightkeeper.home import Home, HomeRecord
 from lightkeeper.lake.table import Lake
 
 
@@ -63,8 +64,18 @@ def test_outside_of_any_project_a_home_is_always_named(tmp_path: Path, monkeypat
     assert again("table list") == "lightkeeper table list"
 
 
+def test_the_sample_s_next_day_is_refused_in_a_home_of_one_s_own_data_which_says_where_files_go(project: Path) -> None:
+    assert str(CliRunner().invoke(app, ["land-next", "--home", "other"]).exception) == (
+        f"land-next lands the days of the sample, and {project}/other holds one's own data. Put files into "
+        f"{project}/other/landing/<folder>, then: lightkeeper build --home other, or leave lightkeeper up --home other running, "
+        "which lands what comes."
+    )
+
+
 def test_a_home_that_is_not_built_yet_is_named_by_the_refusal_that_says_to_build_it(project: Path) -> None:
     (project / "pyproject.toml").write_text('[tool.lightkeeper]\nsample = "a_sample:SAMPLE"\n')
     (project / "a_sample.py").write_text("SAMPLE = object()\n")
-    refused = CliRunner().invoke(app, ["land-next", "--home", "other"]).exception
-    assert "lightkeeper build --home other goes on with it." in str(refused)
+    began = datetime(2026, 3, 2, tzinfo=UTC)
+    Home(project / "begun").create(HomeRecord("sample", "small", 0, began.date(), began))
+    refused = CliRunner().invoke(app, ["land-next", "--home", "begun"]).exception
+    assert "lightkeeper build --home begun goes on with it." in str(refused)

@@ -213,8 +213,13 @@ def land_next(project: Project, home: Home, count: int, tell: Tell, *, only_file
     """Land the next `count` held-back days that have sales, one after the other, and move the clock.
 
     With `only_files` the files are put into the landing folder and the sensor does the rest.
-    Raises Refused when none is left.
+    Raises Refused when none is left, and in a home of one's own data, where files are put by hand.
     """
+    if home.record.kind == "own":
+        raise Refused(
+            f"land-next lands the days of the sample, and {home.root} holds one's own data. Put files into "
+            f"{home.landing}/<folder>, then: {again('build')}, or leave {again('up')} running, which lands what comes."
+        )
     sample = project.sample
     if played := home.record.scenario:
         raise Refused(f"{home.root} is a home of the scenario {played}, which brings its own days: lightkeeper scenario {played}")
