@@ -38,9 +38,9 @@ __all__ = [
 ]  # fmt: skip
 
 EPILOG = (
-    "Exit codes: 0 done; 1 answered, and the answer is bad (diff: the versions differ; doctor: something is wrong); 2 "
-    "wrong usage; 3 refused, the reason and the next step are on stderr; 70 a fault of the program or the machine "
-    "(LIGHTKEEPER_DEBUG=1 shows where); 130 interrupted; 141 the reader of the output went away."
+    "Exit codes: 0 done; 1 answered, and the answer is bad (versions differ, a check fails, a model is not the same, leaks or "
+    "would not pass, something is wrong here); 2 wrong usage; 3 refused, the reason and the next step are on stderr; 70 a fault "
+    "of the program or the machine (LIGHTKEEPER_DEBUG=1 shows where); 130 interrupted; 141 the reader of the output went away."
 )
 
 
