@@ -27,7 +27,7 @@ __all__ = ["SCENARIOS", "scenarios"]
 _TIME = "%Y-%m-%d %H:%M:%S"
 _ARRIVAL, _JITTER_SECONDS = time(2, tzinfo=UTC), 600  # of the next day, and up to ten minutes later
 _WEEKS, _ARRIVALS, _CHANGE = range(3)  # what is drawn has a stream of its own, so that no draw moves another
-_SHARE, _LARGEST = "share", 1000  # the largest magnitude that is no share
+_SHARE, _LARGEST = "share of ", 1000  # how the unit of a share begins; the largest magnitude that is none
 _LEAST, _LEAST_YEARLY = 17, 19  # weeks in which a product sells on the days that `daily_demand` asks for; Christmas takes two more
 
 
@@ -102,7 +102,7 @@ def _script(plot: _Plot, products: int, settings: Settings) -> Script:
 def _checked(plot: _Plot, settings: Settings) -> float:
     """The magnitude. Raises Refused for settings that no days can be made from."""
     magnitude = plot.default if settings.magnitude is None else settings.magnitude
-    top = 1 if plot.unit == _SHARE else _LARGEST
+    top = 1 if plot.unit.startswith(_SHARE) else _LARGEST
     first = settings.first
     wrong = {
         f"a magnitude of {magnitude}: give one from 0 to {top}": not 0 <= magnitude <= top,
@@ -176,8 +176,8 @@ _PLOTS = (
     _Plot(
         "lockdown", "Trade falls for eight weeks and recovers over twelve.",
         "a share of {magnitude:g} of the invoices is lost for 8 weeks, then linearly fewer for 12",
-        "concept", "sales", (), _SHARE, 0.6, lasts=changes.DOWN_DAYS + changes.RECOVERY_DAYS, change=changes.lockdown,
-        played=(65, 80),
+        "concept", "sales", (), "share of invoices lost", 0.6,
+        lasts=changes.DOWN_DAYS + changes.RECOVERY_DAYS, change=changes.lockdown, played=(65, 80),
     ),
     _Plot(
         "calibration", "Every price is off by one factor.", "every price is too high by a share of {magnitude:g}",
@@ -186,7 +186,7 @@ _PLOTS = (
     _Plot(
         "population", "Customers come from other countries than before.",
         "a share of {magnitude:g} of the United Kingdom's invoices goes to other countries",
-        "population", "sales", ("country",), _SHARE, 0.3, change=changes.population,
+        "population", "sales", ("country",), "share of invoices gone abroad", 0.3, change=changes.population,
     ),
     _Plot(
         "late", "One day's file comes days too late.", "the file comes {magnitude:g} days late",
@@ -199,7 +199,7 @@ _PLOTS = (
     _Plot(
         "duplicates", "Lines are sent again on five trading days.",
         "a share of {magnitude:g} of the lines stands there again, and once more under another invoice",
-        "duplicates", "sales", (), _SHARE, 0.3, lasts=5, change=changes.duplicates,
+        "duplicates", "sales", (), "share of lines sent again", 0.3, lasts=5, change=changes.duplicates,
     ),
     _Plot(
         "slow", "Files of quiet; a step that reads them is ever slower.",
@@ -208,7 +208,7 @@ _PLOTS = (
     _Plot(
         "poison", "One day's file is readable garbage.",
         "a share of {magnitude:g} of the lines has senseless pieces, price and country",
-        "poison", "sales", ("quantity", "price_gbp", "country"), _SHARE, 1, lasts=1, change=changes.poison,
+        "poison", "sales", ("quantity", "price_gbp", "country"), "share of lines spoilt", 1, lasts=1, change=changes.poison,
     ),
     _Plot(
         "new-normal", "Every order is larger, for ever.", "every line has {magnitude:g} times its pieces, for ever",

@@ -123,14 +123,22 @@ def test_a_check_that_notices_many_columns_is_one_line_of_a_day() -> None:
     ]
 
 
-def test_the_list_has_every_description_whole_in_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_list_has_everything_of_a_scenario_in_80_columns_and_ends_with_how_one_is_played(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.chdir(Path(__file__).resolve().parents[2])
     from assets.scenarios import SCENARIOS
 
     lines = said().output.splitlines()
     assert max(len(line) for line in lines) <= 80
     assert [line for line in lines if line.endswith("…")] == []
-    assert all(one.description in "\n".join(lines) for one in SCENARIOS)
+    told = {line.split()[0]: (line.split(), after.strip()) for line, after in zip(lines[1:-2:2], lines[2:-2:2], strict=True)}
+    for one in SCENARIOS:
+        magnitude = "-" if one.unit == "none" else f"{one.default:g} {one.unit}"
+        words = [one.name, *magnitude.split(), str(one.history_weeks), str(one.after_days)]
+        assert told[one.name] == (words, one.description)
+    assert lines[0].split()[:2] == ["scenario", "magnitude"]
+    assert lines[-1] == "Play one, in a home of its own: lightkeeper scenario quiet"
 
 
 def test_its_home_is_a_new_one_of_its_own_and_the_help_says_so(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

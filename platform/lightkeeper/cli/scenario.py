@@ -15,7 +15,7 @@ import typer
 from lightkeeper.cli.missed import missed, missed_json
 from lightkeeper.cli.options import JsonOption
 from lightkeeper.cli.project import Project
-from lightkeeper.cli.show import Column, counted, grid, print_json, print_text, records, text
+from lightkeeper.cli.show import Column, WithSentences, counted, dim, grid, print_json, print_text, records, text
 from lightkeeper.errors import Refused
 from lightkeeper.home import Home
 from lightkeeper.values import version_name
@@ -66,7 +66,7 @@ def play(  # noqa: PLR0913 - a command's options
 
     project = Project.find(Path.cwd())
     if name is None:
-        print_text(_listed(project.scenarios.values()))
+        print_text(*_listed([*project.scenarios.values()]))
         return
     scenario = _named(project, name)
     played = weeks or scenario.history_weeks, days or scenario.after_days
@@ -193,17 +193,16 @@ def _with_own(defs: dg.Definitions, scenario: Scenario, script: Script) -> dg.De
 # -- showing ----------------------------------------------------------------------------------------------------
 
 
-def _listed(scenarios: Any) -> Any:
-    rows = list(scenarios)
+def _listed(rows: Sequence[Scenario]) -> Sequence[RenderableType]:
+    """A line a scenario, what happens below it, and how one is played."""
     table, _ = grid([
-        Column("scenario", [one.name for one in rows]),
-        Column("default", [f"{one.default:g}" for one in rows], right=True, rank=1),
-        Column("unit", [text(one.unit) for one in rows], rank=2),
-        Column("weeks", [str(one.history_weeks) for one in rows], right=True, rank=3),
-        Column("days", [str(one.after_days) for one in rows], right=True, rank=3),
-        Column("what happens", [text(one.description) for one in rows]),
+        Column("scenario", [text(one.name) for one in rows]),
+        Column("magnitude", ["-" if one.unit == "none" else text(f"{one.default:g} {one.unit}") for one in rows], least=20),
+        Column("quiet weeks", [str(one.history_weeks) for one in rows], right=True),
+        Column("days after", [str(one.after_days) for one in rows], right=True),
     ])  # fmt: skip
-    return table
+    play_one = [dim(f"Play one, in a home of its own: lightkeeper scenario {text(rows[0].name)}")] if rows else []
+    return [WithSentences(table, [one.description for one in rows]), "", *play_one]
 
 
 def _quiet(script: Script) -> int:
