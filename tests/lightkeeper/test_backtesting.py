@@ -23,8 +23,11 @@ BROKEN = Window(FIRST, FIRST + timedelta(20))
 def test_origins_lie_a_horizon_apart_and_leave_known_days_after_the_last() -> None:
     assert origins(LAST, AHEAD, 2) == AT
     assert origins(LAST, AHEAD, 9, AT[0]) == AT
-    with pytest.raises(Refused, match="there is no origin with 14 known days after it: give an earlier --from"):
-        origins(LAST, AHEAD, 2, LAST)
+    since = LAST - timedelta(2)  # as it is typed: the first day that is judged
+    with pytest.raises(
+        Refused, match=f"From {since} to {LAST}, .*there is no origin with 14 known days after it: give an earlier --from"
+    ):
+        origins(LAST, AHEAD, 2, since - timedelta(1))
 
 
 def test_each_origin_is_forecast_by_a_model_fitted_on_the_days_up_to_it() -> None:

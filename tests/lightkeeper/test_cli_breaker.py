@@ -127,6 +127,8 @@ def test_a_suspect_day_is_accepted_with_a_reason_and_no_other_day_is(home: Home)
     assert slip.returncode == 3
     assert "salez" in slip.stderr
     assert "is not suspect" not in slip.stderr
+    typo = said(home, "check", "accept", "sales", "2026-13-05", "--why", "it was so")
+    assert (typo.returncode, "'2026-13-05' is no day: write it like 2026-10-23." in " ".join(typo.stderr.split())) == (2, True)
     done = said(home, "check", "accept", "sales", "2026-03-01", "--why", "a great sale")
     assert (done.returncode, done.stdout.strip()) == (0, "sales of 2026-03-01 is accepted; models may learn from it.")
     assert suspects(lake_of(home)).is_empty()

@@ -281,6 +281,14 @@ def test_history_with_a_limit_says_that_there_is_more(run: Run) -> None:
     assert len(document(run("history", "sales", "--limit", "0", "--json"))["lines"]) == 2
 
 
+@pytest.mark.usefixtures("world")
+def test_a_history_of_one_version_is_wrong_usage_that_names_the_history_of_its_table(run: Run) -> None:
+    asked = run("history", "sales@1", columns=300)
+    assert asked.exit_code == 2
+    for part in ("'sales@1' is one version", "lightkeeper table history sales --home", "lightkeeper table show sales@1 --home"):
+        assert part in " ".join(asked.output.split())
+
+
 # -- lineage ----------------------------------------------------------------------------------------------------
 
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lightkeeper.cli.options import EPILOG, HomeOption, JsonOption, again, open_lake
+from lightkeeper.cli.options import EPILOG, DayArgument, HomeOption, JsonOption, again, open_lake
 from lightkeeper.cli.project import Project
 from lightkeeper.cli.promotion import who
 from lightkeeper.cli.show import Column, WithSentences, dim, grid, moment, print_json, print_text, records, sentence, text
@@ -78,7 +77,7 @@ def run(
 
 def accept(
     table: Annotated[str, typer.Argument(metavar="TABLE", help="The landed table.")],
-    day: Annotated[datetime, typer.Argument(metavar="DAY", formats=["%Y-%m-%d"], help="The suspect day, such as 2026-03-02.")],
+    day: DayArgument,
     *,
     why: Annotated[str, typer.Option("--why", metavar="TEXT", help="The reason, in a sentence; it is kept.")],
     home: HomeOption = None,
@@ -90,11 +89,11 @@ def accept(
     if not why.strip():
         raise typer.BadParameter("whoever accepts a day says why, in a sentence.")
     lake = open_lake(home)
-    checks = accepted(lake, table, day.date(), who(), why.strip())
+    checks = accepted(lake, table, day, who(), why.strip())
     if as_json:
-        print_json({"table": table, "day": day.date(), "checks": checks, "why": why.strip()})
+        print_json({"table": table, "day": day, "checks": checks, "why": why.strip()})
     else:
-        print_text(f"{table} of {day.date()} is accepted; models may learn from it.")
+        print_text(f"{table} of {day} is accepted; models may learn from it.")
 
 
 def history(

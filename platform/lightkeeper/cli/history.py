@@ -47,6 +47,12 @@ def history(
 ) -> None:
     """Show how a table came to be, newest first; writes that changed nothing are among it, marked `unchanged`."""
     lake = open_lake(home)
+    if "@" in table:
+        name = table.partition("@")[0]
+        raise typer.BadParameter(
+            f"{table!r} is one version, and a history is of a table: {again(f'table history {name}')}, "
+            f"or look at the version: {again(f'table show {table}')}."
+        )
     newest = lake.version(table)
     lines = _lines(lake, table, limit or None)
     shown = lines[: limit or None]

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
+import typer
+
 from lightkeeper.errors import Refused
 
 if TYPE_CHECKING:
@@ -17,7 +19,7 @@ __all__ = ["matching"]
 def matching(rows: pl.LazyFrame, where: Sequence[str], what: str) -> pl.LazyFrame:
     """The rows in which each `column=value` holds; a value is compared as text, dates in ISO form.
 
-    Raises Refused: no `=`, no such column, or no row has the value; it names the nearest that there is.
+    Raises a usage error without `=`, Refused where there is no such column or no row has the value; it names the nearest.
     """
     import polars as pl
 
@@ -34,7 +36,7 @@ def matching(rows: pl.LazyFrame, where: Sequence[str], what: str) -> pl.LazyFram
 def _assert_column(rows: pl.LazyFrame, column: str, equals: str, condition: str, what: str) -> None:
     there = rows.collect_schema().names()
     if not equals:
-        raise Refused(f"--where {condition!r}: write it like product=85123A.")
+        raise typer.BadParameter(f"--where {condition!r}: write it like product=85123A.")
     if column not in there:
         raise Refused(f"{what} has no column {column!r}; it has {', '.join(there)}.")
 

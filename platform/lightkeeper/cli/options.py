@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "EPILOG",
     "AsOfOption",
+    "DayArgument",
     "HomeOption",
     "JsonOption",
     "VersionArgument",
@@ -75,6 +76,7 @@ AsOfOption = Annotated[
     date | None,
     typer.Option("--as-of", metavar="DAY", parser=parse_day, help="As it was known at the end of that day (UTC)."),
 ]
+DayArgument = Annotated[date, typer.Argument(metavar="DAY", parser=parse_day, help="The suspect day, such as 2026-03-02.")]
 VersionArgument = Annotated[str, typer.Argument(metavar="T[@V]", help="A table (its newest version) or a version: sales@41.")]
 
 

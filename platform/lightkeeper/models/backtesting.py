@@ -44,7 +44,8 @@ def origins(last: date, days: int, count: int, first: date | None = None) -> lis
     found = [last - timedelta(days * (n + 1)) for n in range(count)]
     kept = sorted(one for one in found if first is None or one >= first)
     if not kept:
-        raise Refused(f"From {first} to {last} there is no origin with {days} known days after it: give an earlier --from.")
+        judged = f"{first and first + timedelta(1)} to {last}, the days to be judged,"
+        raise Refused(f"From {judged} there is no origin with {days} known days after it: give an earlier --from.")
     return kept
 
 
