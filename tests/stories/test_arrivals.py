@@ -42,6 +42,18 @@ def test_a_new_file_is_asked_for_once(fresh: Story, day: date) -> None:
     assert fresh.skipped == "Nothing new has arrived."
 
 
+def test_a_file_whose_run_was_deleted_while_it_waited_is_asked_for_again(fresh: Story, day: date) -> None:
+    put(fresh, day)
+    (first,) = [*fresh.tick(), *fresh.tick()]
+    job = fresh.defs.resolve_implicit_global_asset_job_def()
+    waits = fresh.instance.create_run_for_job(job, tags=dict(first.tags))
+    assert ticks(fresh) == []
+    fresh.instance.delete_run(waits.run_id)
+    (again,) = [request for _ in range(3) for request in fresh.tick()]
+    assert again.run_key == first.run_key  # Dagster knows it no more
+    assert ticks(fresh) == []
+
+
 def test_launching_what_was_asked_for_lands_the_day_and_refreshes_what_depends_on_it_with_the_model_that_is_there(
     story: Story, next_day: date
 ) -> None:

@@ -8,8 +8,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date
+from functools import partial
 from pathlib import Path
 
 import dagster as dg
@@ -144,14 +145,21 @@ def _load(cursor: str | None) -> dict[str, Cursor]:
 def _look_at(
     folder: _Folder, landing: Landing, lake: Lake, before: Cursor, context: dg.SensorEvaluationContext
 ) -> tuple[list[Wanted], Cursor]:
+    def last(key: str) -> dg.DagsterRun | None:
+        return next(iter(context.instance.get_runs(dg.RunsFilter(tags={ARRIVAL: key, _LANDING: landing.name}), limit=1)), None)
+
     def failed(key: str) -> bool | None:
-        runs = context.instance.get_runs(dg.RunsFilter(tags={ARRIVAL: key, _LANDING: landing.name}), limit=1)
-        return not runs[0].is_success if runs and runs[0].is_finished else None
+        run = last(key)
+        return not run.is_success if run is not None and run.is_finished else None
 
     def ledger() -> pl.DataFrame:
         return files_ledger(lake).rows().filter(pl.col("asset") == landing.name)
 
-    return look(folder.files, before, ledger, lambda one: _content(folder.place, one, landing.max_bytes), failed)
+    deleted = [key for key in before.seen if last(key) is None]  # by a person, in Dagster's UI
+    content = partial(_content, folder.place, limit=landing.max_bytes)
+    wanted, cursor = look(folder.files, before.without(deleted), ledger, content, failed)
+    asked = [] if cursor.idle else list(cursor.asked)
+    return wanted, replace(cursor, seen=[key for key in asked if last(key) is not None])
 
 
 def _content(folder: Path, one: Arrival, limit: int) -> str | None:

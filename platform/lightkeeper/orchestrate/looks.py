@@ -8,8 +8,8 @@ The sensor that looks is `arrivals`.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 
 import polars as pl
@@ -33,17 +33,24 @@ class Cursor:
         waiting: files seen once, each with its look.
         asked: runs asked for that have not succeeded, by key, with their files and the looks of these.
         passed_over: files that no run looked at, because a later file speaks for their day; by name.
+        seen: of the runs asked for, those that Dagster has; by key.
     """
 
     looks: str = ""
     waiting: _Looks = field(default_factory=dict)
     asked: Mapping[str, _Looks] = field(default_factory=dict)
     passed_over: list[str] = field(default_factory=list)
+    seen: list[str] = field(default_factory=list)
 
     @property
     def idle(self) -> bool:
         """Whether nothing is under way: what was given up is only remembered."""
         return not self.waiting and not any(_runs(key) for key in self.asked)
+
+    def without(self, keys: Collection[str]) -> Cursor:
+        """What would be remembered, had some runs never been asked for: their files are new ones again."""
+        left = {key: files for key, files in self.asked.items() if key not in keys}
+        return replace(self, looks="", asked=left) if keys else self
 
     @property
     def given_up(self) -> list[str]:
