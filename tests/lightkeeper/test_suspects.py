@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+import polars as pl
 import pytest
 
-from lightkeeper.lake.suspects import GROSS, LASTS, follow, lasting, suspects
+from lightkeeper.lake.suspects import GROSS, LASTS, accept, follow, lasting, suspects
 from lightkeeper.lake.table import Lake
 from lightkeeper.lake.verdicts import Judged, record
 from lightkeeper.values import TableVersion, Verdict
@@ -20,8 +21,10 @@ def lake(tmp_path: Path) -> Lake:
     return Lake(tmp_path, clock=lambda: datetime(2026, 3, 9, 6, tzinfo=UTC))
 
 
-def judged(share: float, day: date = DAY, check: str = "range", state: str = "failed") -> Judged:
-    return Judged(TableVersion("sales", 1), day, verdicts=(Verdict(check, state, f"{share:.0%} of its rows.", share, 0.01, 100),))
+def judged(share: float, day: date = DAY, check: str = "range", state: str = "failed", version: int = 1) -> Judged:
+    return Judged(
+        TableVersion("sales", version), day, verdicts=(Verdict(check, state, f"{share:.0%} of its rows.", share, 0.01, 100),)
+    )
 
 
 def days(lake: Lake) -> list[date]:
@@ -71,6 +74,49 @@ def test_missing_values_that_last_are_still_a_broken_pipe(lake: Lake) -> None:
         record(lake, [one])
         lasting(lake, "sales")
     assert len(days(lake)) == LASTS + 2
+
+
+def landed(lake: Lake, price: float, day: date = DAY) -> int:
+    """The version that a day's file makes."""
+    rows = pl.DataFrame({"day": [day], "price": [float(price)]})
+    return lake.write("sales", rows, by="day", replace=[day]).version
+
+
+def test_a_day_that_was_accepted_is_suspect_anew_when_another_broken_file_of_it_lands(lake: Lake) -> None:
+    follow(lake, [judged(0.3, version=landed(lake, 3))])
+    assert accept(lake, "sales", DAY, "user ada", "it was so") == 1
+    follow(lake, [judged(0.0, state="passed", version=landed(lake, 4))])
+    assert days(lake) == []
+    follow(lake, [judged(1.0, version=landed(lake, 5))])
+    assert days(lake) == [DAY]
+    assert accept(lake, "sales", DAY, "user ada", "so was this") == 1
+    follow(lake, [judged(1.0, version=lake.version("sales").version)])
+    assert days(lake) == []
+
+
+def test_a_day_that_was_accepted_is_not_suspect_anew_while_its_rows_stay_as_they_are(lake: Lake) -> None:
+    first = landed(lake, 3)
+    follow(lake, [judged(0.3, version=first)])
+    accept(lake, "sales", DAY, "user ada", "it was so")
+    follow(lake, [judged(0.3, version=first)])
+    after = landed(lake, 3, DAY + timedelta(1))
+    follow(lake, [judged(0.4, version=after)])  # other rows landed, and the day is compared with another reference
+    assert days(lake) == []
+    lake.write("sales", pl.DataFrame({"day": [DAY], "price": [9.0]}), by="day")  # as a whole: nobody knows what it replaced
+    follow(lake, [judged(0.3, version=lake.version("sales").version)])
+    assert days(lake) == []
+    follow(lake, [judged(0.5, version=lake.version("sales").version)])
+    assert days(lake) == [DAY]
+
+
+def test_what_is_accepted_is_the_file_that_was_looked_at_last(lake: Lake) -> None:
+    for share, price in ((0.3, 3.0), (0.6, 6.0)):
+        one = judged(share, version=landed(lake, price))
+        follow(lake, [one])
+        record(lake, [one])
+    accept(lake, "sales", DAY, "user ada", "it was so")
+    follow(lake, [judged(0.6, version=landed(lake, 1, DAY + timedelta(1)))])
+    assert days(lake) == []
 
 
 def test_where_nothing_was_ever_suspect_nothing_is_written(lake: Lake) -> None:

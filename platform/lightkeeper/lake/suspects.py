@@ -13,10 +13,10 @@ from datetime import date
 
 import polars as pl
 
-from lightkeeper.errors import Refused
+from lightkeeper.errors import NoSuchVersion, Refused
 from lightkeeper.lake.ledger import Ledger
 from lightkeeper.lake.table import Lake
-from lightkeeper.lake.verdicts import Judged, states
+from lightkeeper.lake.verdicts import Judged, states, verdicts
 
 __all__ = ["GROSS", "LASTS", "accept", "doubted", "follow", "lasting", "suspects"]
 
@@ -62,16 +62,40 @@ def follow(lake: Lake, judged: Sequence[Judged]) -> bool:
 
     def rule(rows: pl.DataFrame) -> Iterator[Mapping[str, object]]:
         there = set(_now(rows).select("asset", "day", "check").iter_rows())
-        known = set(rows.filter(pl.col("event") == "accepted").select("asset", "day", "check").iter_rows())
+        accepted = _accepted(rows)
         for one, check, why, mark in found:
             key = (one.asset, one.day, check)
-            if mark != (key in there) and key not in known:
+            if mark != (key in there) and not (mark and key in accepted and _same(lake, one, why, accepted[key])):
                 event = "suspect" if mark else "cleared"
                 said = {"event": event, "why": why, "by": "a check", "version": one.version.version}
                 yield {"asset": one.asset, "day": one.day, "check": check, "known_at": lake.clock(), **said}
 
     ledger.decide(rule)
     return True
+
+
+def _accepted(rows: pl.DataFrame) -> dict[tuple[object, ...], tuple[int, str]]:
+    """What a person accepted last: of each day and check the version, and the sentence that had made it suspect."""
+    found, said = dict[tuple[object, ...], tuple[int, str]](), dict[tuple[object, ...], str]()
+    for row in rows.iter_rows(named=True):
+        key = (row["asset"], row["day"], row["check"])
+        if row["event"] == "accepted":
+            found[key] = (row["version"], said.get(key, ""))
+        elif row["event"] == "suspect":
+            said[key] = row["why"]
+    return found
+
+
+def _same(lake: Lake, judged: Judged, why: str, accepted: tuple[int, str]) -> bool:
+    """Whether a day is still what was accepted: none of its rows was replaced since, or all that is said of it is the same."""
+    version, said = accepted
+    if why == said or judged.version.version <= version:
+        return True
+    try:
+        replaced = lake.changed(judged.asset, version, judged.version.version)
+    except NoSuchVersion:  # of which nobody knows any more what it replaced
+        return False
+    return replaced is not None and judged.day not in replaced
 
 
 def lasting(lake: Lake, asset: str) -> None:
@@ -103,10 +127,12 @@ def _marks(judged: Iterable[Judged]) -> Iterator[tuple[Judged, str, str, bool]]:
 
 
 def accept(lake: Lake, asset: str, day: date, who: str, why: str) -> int:
-    """A person says that a suspect day is as the world was; how many checks it was suspect by.
+    """A person says that a suspect day is as the world was; how many checks it was suspect by. It holds until other rows land.
 
     Raises Refused: it is not; NoSuchTable: no table has that name.
     """
+    judged = verdicts(lake).rows((pl.col("asset") == asset) & (pl.col("day") == day)).group_by("check").agg(pl.col("version").max())
+    looked = dict(judged.iter_rows())  # it may have landed anew since it was suspect first
 
     def rule(rows: pl.DataFrame) -> list[Mapping[str, object]]:
         mine = _now(rows).filter(pl.col("asset") == asset, pl.col("day") == day)
@@ -116,6 +142,7 @@ def accept(lake: Lake, asset: str, day: date, who: str, why: str) -> int:
             others = ", ".join(f"{one} {at}" for one, at in _now(rows).select("asset", "day").unique().sort("asset", "day").rows())
             raise Refused(f"{asset} {day} is not suspect. {f'Suspect are {others}.' if others else 'No day is.'}")
         said = {"event": "accepted", "why": why, "by": who, "known_at": lake.clock()}
-        return [{"asset": asset, "day": day, "check": row["check"], "version": row["version"], **said} for row in mine.to_dicts()]
+        at = {row["check"]: max(row["version"], looked.get(row["check"], -1)) for row in mine.to_dicts()}
+        return [{"asset": asset, "day": day, "check": check, "version": version, **said} for check, version in at.items()]
 
     return _ledger(lake).decide(rule).height
