@@ -83,6 +83,7 @@ def _build() -> typer.Typer:
     import typer
 
     from lightkeeper.cli import alert, check, doctor, model, running, scenario, table
+    from lightkeeper.cli.help_text import without_types
     from lightkeeper.cli.options import EPILOG, options
 
     app = typer.Typer(
@@ -101,6 +102,7 @@ def _build() -> typer.Typer:
     alert.register(app)
     scenario.register(app)
     doctor.register(app)
+    without_types(app)
     return app
 
 

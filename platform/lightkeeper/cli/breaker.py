@@ -27,7 +27,7 @@ _COLOURS = {"closed": "green", "half_open": "yellow", "open": "bold red"}
 
 
 def breaker(
-    model: Annotated[str | None, typer.Argument(metavar="[M]", help="A model; all without.")] = None,
+    model: Annotated[str | None, typer.Argument(metavar="M", help="A model; all without.")] = None,
     *,
     half_open: Annotated[bool, typer.Option("--half-open", help="Let one attempt pass an open breaker.")] = False,
     why: Annotated[str, typer.Option("--why", metavar="TEXT", help="The reason, in a sentence; it is kept.")] = "",

@@ -83,7 +83,7 @@ def _words(action: str) -> str:
 def decisions(
     model: ModelArgument,
     *,
-    limit: Annotated[int, typer.Option("--limit", min=0, help="At most so many decisions; 0 for all.")] = 20,
+    limit: Annotated[int, typer.Option("--limit", metavar="N", min=0, help="At most so many decisions; 0 for all.")] = 20,
     as_of: AsOfOption = None,
     home: HomeOption = None,
     as_json: JsonOption = False,

@@ -29,7 +29,7 @@ _COLOURS = {"failed": "bold red", "drifted": "bold yellow", "learning": "cyan", 
 _DIFFERING = re.compile(r"\w+[_:@][\w:@]*|\w*days?\b|\d[\d.,%-]*")  # names, days and numbers in a sentence
 _COSTS = ("run_time", "peak_memory", "rows_per_second")
 
-NameArgument = Annotated[str | None, typer.Argument(metavar="[TABLE|MODEL]", help="A table, an asset or a model; all without.")]
+NameArgument = Annotated[str | None, typer.Argument(metavar="TABLE|MODEL", help="A table, an asset or a model; all without.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -99,7 +99,7 @@ def accept(
 def history(
     name: NameArgument = None,
     *,
-    limit: Annotated[int, typer.Option("--limit", min=0, help="At most so many days of each check; 0 for all.")] = 10,
+    limit: Annotated[int, typer.Option("--limit", metavar="N", min=0, help="At most so many days of each check; 0 for all.")] = 10,
     bad: Annotated[bool, typer.Option("--bad", help="Only what failed or drifted.")] = False,
     home: HomeOption = None,
     as_json: JsonOption = False,

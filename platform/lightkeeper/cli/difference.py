@@ -30,9 +30,9 @@ def diff(  # noqa: PLR0913 - the options of a command are its vocabulary, all na
     *,
     key: Annotated[
         str,
-        typer.Option(metavar="A,B", help="Columns that say which row is which; without them rows are compared whole."),
+        typer.Option("--key", metavar="A,B", help="Columns that say which row is which; without them rows are compared whole."),
     ] = "",
-    rows: Annotated[int, typer.Option("--rows", min=0, help="How many rows of each kind to show.")] = 5,
+    rows: Annotated[int, typer.Option("--rows", metavar="N", min=0, help="How many rows of each kind to show.")] = 5,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:

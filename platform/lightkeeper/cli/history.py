@@ -41,7 +41,7 @@ class _Line:
 def history(
     table: Annotated[str, typer.Argument(metavar="T", help="A table.")],
     *,
-    limit: Annotated[int, typer.Option("--limit", min=0, help="At most so many lines; 0 for all.")] = 20,
+    limit: Annotated[int, typer.Option("--limit", metavar="N", min=0, help="At most so many lines; 0 for all.")] = 20,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:

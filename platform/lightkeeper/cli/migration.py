@@ -34,7 +34,7 @@ _TYPES = (
 def migrate(  # noqa: PLR0913 - the options of a command are its vocabulary, all named
     table: Annotated[str, typer.Argument(metavar="T", help="The table to change.")],
     *,
-    why: Annotated[str, typer.Option("--why", help="The reason; it is kept in the commit.")],
+    why: Annotated[str, typer.Option("--why", metavar="TEXT", help="The reason; it is kept in the commit.")],
     rename: Annotated[list[str] | None, typer.Option("--rename", metavar="OLD=NEW", help="Name a column anew.")] = None,
     drop: Annotated[list[str] | None, typer.Option("--drop", metavar="COLUMN", help="Leave a column out.")] = None,
     cast: Annotated[

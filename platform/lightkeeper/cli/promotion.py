@@ -33,7 +33,7 @@ WhyOption = Annotated[str, typer.Option("--why", metavar="TEXT", callback=_reaso
 
 def promote(
     model: Annotated[str, typer.Argument(metavar="M[:vN]", help="The version that is to serve: demand:v3, demand:naive.")],
-    version: Annotated[str | None, typer.Argument(metavar="[V]", help="The version, where M names the model alone: 3.")] = None,
+    version: Annotated[str | None, typer.Argument(metavar="V", help="The version, where M names the model alone: 3.")] = None,
     *,
     why: WhyOption,
     home: HomeOption = None,

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lightkeeper.cli.building import Built, Step, Tell, build, create, land_next, report
-from lightkeeper.cli.options import HomeOption, JsonOption, again, same_home
+from lightkeeper.cli.options import EPILOG, HomeOption, JsonOption, again, same_home
 from lightkeeper.cli.project import Project
 from lightkeeper.cli.show import counted
 from lightkeeper.errors import BadDeclaration, LightkeeperError
@@ -32,22 +32,24 @@ __all__ = ["aligned", "progress", "register"]
 SampleOption = Annotated[
     str | None,
     typer.Option(
-        "--sample", help="full, small, or none for your own data; counts when the home is new. Full by default, where there is one."
+        "--sample",
+        metavar="SIZE",
+        help="full, small, or none for your own data; counts when the home is new. Full by default, where there is one.",
     ),
 ]
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the command line."""
-    app.command("up")(up)
-    app.command("build")(build_command)
-    app.command("land-next")(land_next_command)
+    app.command("up", epilog=EPILOG)(up)
+    app.command("build", epilog=EPILOG)(build_command)
+    app.command("land-next", epilog=EPILOG)(land_next_command)
 
 
 def up(
     home: HomeOption = None,
     sample: SampleOption = None,
-    port: Annotated[int, typer.Option(help="Of Dagster's UI; the next free one is taken.")] = 3000,
+    port: Annotated[int, typer.Option("--port", metavar="N", help="Of Dagster's UI; the next free one is taken.")] = 3000,
 ) -> None:
     """Serve Dagster's UI, daemon and sensors, and build what is not there yet. Ends with Ctrl-C."""
     from rich.markup import escape
@@ -93,7 +95,7 @@ def build_command(home: HomeOption = None, sample: SampleOption = None, as_json:
 
 
 def land_next_command(
-    days: Annotated[int, typer.Option("--days", min=1, help="Days with sales to land, one after the other.")] = 1,
+    days: Annotated[int, typer.Option("--days", metavar="N", min=1, help="Days with sales to land, one after the other.")] = 1,
     home: HomeOption = None,
     only_files: Annotated[
         bool, typer.Option("--only-files", help="Only put the files there; the sensor `arrivals` lands them.")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lightkeeper.cli.missed import missed, missed_json
-from lightkeeper.cli.options import JsonOption
+from lightkeeper.cli.options import EPILOG, JsonOption
 from lightkeeper.cli.project import Project
 from lightkeeper.cli.show import Column, WithSentences, counted, dim, grid, print_json, print_text, records, text
 from lightkeeper.errors import Refused
@@ -38,20 +38,24 @@ _BUILD, _QUIET_DAY, _DAY, _DAEMON_DAY = 20.0, 0.1, 3.0, 15.0  # seconds, about: 
 
 def register(app: typer.Typer) -> None:
     """Adds the command."""
-    app.command("scenario")(play)
+    app.command("scenario", epilog=EPILOG)(play)
 
 
 def play(  # noqa: PLR0913 - a command's options
     name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="Of a registered scenario; without one they are listed.")
+        str | None, typer.Argument(metavar="NAME", help="Of a registered scenario; without one they are listed.")
     ] = None,
     *,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="The same seed makes the same days.")] = 1,
-    magnitude: Annotated[float | None, typer.Option("--magnitude", help="How strong, in the scenario's own unit.")] = None,
-    weeks: Annotated[
-        int | None, typer.Option("--weeks", min=1, help="Quiet weeks before anything happens; the scenario's own.")
+    seed: Annotated[int, typer.Option("--seed", metavar="N", min=0, help="The same seed makes the same days.")] = 1,
+    magnitude: Annotated[
+        float | None, typer.Option("--magnitude", metavar="X", help="How strong, in the scenario's own unit.")
     ] = None,
-    days: Annotated[int | None, typer.Option("--days", min=1, help="Calendar days to play after them; the scenario's own.")] = None,
+    weeks: Annotated[
+        int | None, typer.Option("--weeks", metavar="N", min=1, help="Quiet weeks before anything happens; the scenario's own.")
+    ] = None,
+    days: Annotated[
+        int | None, typer.Option("--days", metavar="N", min=1, help="Calendar days to play after them; the scenario's own.")
+    ] = None,
     daemon: Annotated[
         bool, typer.Option("--daemon", help="Through Dagster's own daemon and queue: some 15 seconds a day instead of three.")
     ] = False,

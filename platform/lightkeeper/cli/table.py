@@ -163,7 +163,7 @@ def _listed(lake: Lake, found: Sequence[_Stored]) -> list[RenderableType]:
 def show(  # noqa: PLR0913 - the options of a command
     version: VersionArgument,
     *,
-    rows: Annotated[int, typer.Option("--rows", min=0, help="How many of its rows to show.")] = 5,
+    rows: Annotated[int, typer.Option("--rows", metavar="N", min=0, help="How many of its rows to show.")] = 5,
     where: Annotated[
         list[str] | None, typer.Option("--where", metavar="C=VALUE", help="Only rows with that value, such as product=85123A.")
     ] = None,

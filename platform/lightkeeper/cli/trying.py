@@ -49,7 +49,7 @@ def backtest(  # noqa: PLR0913 - the options of a command are its vocabulary, al
     ] = None,
     first: _From = None,
     last: _To = None,
-    origins: Annotated[int, typer.Option("--origins", min=1, help="At how many days it is fitted anew.")] = 6,
+    origins: Annotated[int, typer.Option("--origins", metavar="N", min=1, help="At how many days it is fitted anew.")] = 6,
     train_with: Annotated[
         str | None, typer.Option("--train-with", metavar="A:B", help="What the days from A to before B add to those after them.")
     ] = None,
