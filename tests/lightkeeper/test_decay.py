@@ -115,6 +115,41 @@ def test_bands_that_cover_far_less_fail(seed: int, days: int, shared: float) -> 
     assert (found.check, found.n, found.extra["days"]) == ("coverage", 100 * days, days)
 
 
+def broken(seed: int, rows: int, since: int, rho: float = 0.0, shared: float = 0.0) -> Verdict:
+    """28 days of bands at 80% that cover 80%, and 30% since some days."""
+    day, level = memory(seed, 28, rho), np.r_[np.full(28 - since, 0.8), np.full(since, 0.3)]
+    share = stats.norm.cdf((stats.norm.ppf(level) - np.sqrt(shared) * day) / np.sqrt(1 - shared))
+    return covers(by_day(n=np.full(28, rows), inside=np.random.default_rng(seed).binomial(rows, share)), 0.8)
+
+
+@pytest.mark.parametrize(("rows", "rho", "shared", "least"), [(20, 0.0, 0.0, 11), (100, 0.0, 0.0, 18), (100, 0.3, 0.02, 18)])
+@pytest.mark.parametrize("since", [7, 10, 14, 21])
+def test_a_sudden_break_is_failed_weeks_before_all_days_are_after_it(  # noqa: PLR0913, PLR0917 - a break, and how days differ
+    since: int, rows: int, rho: float, shared: float, least: int
+) -> None:
+    found = [broken(seed, rows, since, rho, shared) for seed in range(20)]
+    assert sum(one.bad for one in found) >= least
+    one = next(one for one in found if one.bad)
+    assert one.measured == pytest.approx(0.3, abs=0.12)
+    assert f"on the last {one.extra['days']} days" in one.why
+    assert one.limit is not None
+    assert one.measured < one.limit < 0.8
+
+
+@pytest.mark.parametrize(("rho", "shared"), [(0.5, 0.5), (0.7, 0.3), (0.7, 0.6)])
+def test_days_that_wander_but_cover_what_is_said_are_no_break(rho: float, shared: float) -> None:
+    found = [covered(seed, 28, rho, shared) for seed in range(1000, 1500)]
+    assert sum(one.bad for one in found) <= 4  # of 500, 1 expected at 0.2%
+    assert all(one.limit is None or one.limit > 0 for one in found)
+
+
+def test_a_break_to_more_is_no_failure_and_one_of_the_last_few_days_is_still_learning() -> None:
+    better = covers(by_day(n=[100] * 28, inside=[30] * 14 + [80, 81] * 7), 0.8)
+    few = covers(by_day(n=[100] * 28, inside=[80] * 25 + [20] * 3), 0.8)
+    assert not better.bad
+    assert few.state in {"learning", "passed"}
+
+
 @pytest.mark.parametrize(("inside", "state"), [(100, "passed"), (80, "passed"), (77, "passed"), (75, "failed"), (0, "failed")])
 def test_where_days_are_alike_it_takes_four_points(inside: int, state: str) -> None:
     found = covers(by_day(n=[1000] * 28, inside=[10 * inside] * 28), 0.8)
