@@ -94,7 +94,8 @@ def test_json_holds_all_that_is_known_of_each(run: Run) -> None:
 def test_a_home_without_alerts_says_so(tmp_path: Path) -> None:
     made = Home(tmp_path / "quiet")
     made.create(HomeRecord())
-    assert CliRunner().invoke(app, ["alert", "list", "--home", str(made.root)]).output == "No alert is open.\n"
+    assert CliRunner().invoke(app, ["alert", "list", "--home", str(made.root)]).output == "No alert was raised yet.\n"
+    assert CliRunner().invoke(app, ["alert", "list", "--all", "--home", str(made.root)]).output == "No alert was raised yet.\n"
 
 
 def test_an_acknowledgement_by_the_beginning_of_a_key_is_kept_and_shown(run: Run, home: Home) -> None:

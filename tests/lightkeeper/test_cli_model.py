@@ -113,6 +113,13 @@ def test_every_decision_is_listed_newest_first(run: Run) -> None:
     assert places == sorted(places)
 
 
+def test_whoever_is_promoted_in_his_own_place_was_kept(run: Run, home: Home) -> None:
+    promoted(Lake(home.lake, clock=home.now), Decision("lamps", "promoted", 0, "run 1", "no better", 0, "not_better_than_naive"))
+    said = run("decisions", "lamps").output
+    assert "kept lamps:naive, not_better_than_naive, by run 1" in said
+    assert "promoted lamps:v2 against lamps:naive" in " ".join(said.split())
+
+
 def test_who_decided_stands_below_the_decision_where_a_line_ends(run: Run, home: Home) -> None:
     decided(Lake(home.lake, clock=home.now), Decision("lamps", "judged", 3, "a run with a long name", "no better", 2, "tie"))
     lines = run("decisions", "lamps").output.splitlines()

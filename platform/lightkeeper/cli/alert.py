@@ -10,7 +10,7 @@ import typer
 
 from lightkeeper.cli.options import EPILOG, HomeOption, JsonOption, again, open_lake
 from lightkeeper.cli.promotion import who
-from lightkeeper.cli.show import dim, moment, print_json, print_text, records, sentence, text
+from lightkeeper.cli.show import counted, dim, moment, print_json, print_text, records, sentence, text
 from lightkeeper.errors import Refused
 
 if TYPE_CHECKING:
@@ -51,8 +51,8 @@ def listed(
     elif rows.height:
         print_text(*_told(rows))
     else:
-        solved = f" {there.height} solved: {again('alert list --all')}" if there.height else ""
-        print_text(f"No alert is open.{solved}")
+        solved = f"No alert is open. {there.height} solved: {again('alert list --all')}"
+        print_text(solved if there.height else "No alert was raised yet.")
 
 
 def _reason(why: str) -> str:
@@ -131,8 +131,7 @@ def _delivery(row: Mapping[str, Any]) -> tuple[str, str]:
     if state == "nobody":
         mend = "nobody was told in time" if row["state"] == "solved" else "nobody is named: set LIGHTKEEPER_ALERT_IT"
         return f"NOT DELIVERED: {mend}", "bold red"
-    tries = f"{row['attempts']} {'attempt' if row['attempts'] == 1 else 'attempts'}"
-    return f"{_TRIED[state]} after {tries}: {error}", "bold red"
+    return f"{_TRIED[state]} after {counted(row['attempts'], 'attempt')}: {error}", "bold red"
 
 
 def _facts(row: Mapping[str, Any]) -> Iterator[tuple[str, str | None]]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from lightkeeper.cli.options import again
 from lightkeeper.cli.project import Project, Sample
+from lightkeeper.cli.show import counted
 from lightkeeper.errors import Refused
 from lightkeeper.home import Home
 
@@ -115,7 +116,7 @@ def _build_sample(site: _Site, sample: Sample) -> None:
     days = [day for day in sample.days(home) if day < sample.held_back(home)[0]]
     history, singles = days[:-ONE_BY_ONE], days[-ONE_BY_ONE:]
     if _done(home) is None:
-        site.tell(Step(f"writing the files of {len(history)} days", 0, len(history)))
+        site.tell(Step(f"writing the files of {counted(len(history), 'day')}", 0, len(history)))
         sample.release(home, history)
         _advance(home, history[-1])
         _land_all(site, history)
@@ -127,12 +128,12 @@ def _land_all(site: _Site, days: list[date]) -> None:
     from lightkeeper.orchestrate.running import landed, materialize, others
 
     with site.built.timed("history"):
-        site.tell(Step(f"landing {len(days)} days", 0, len(days)))
+        site.tell(Step(f"landing {counted(len(days), 'day')}", 0, len(days)))
         site.built.add(materialize(site.defs, site.instance, landed(site.defs), (days[0], days[-1])), len(days))
         site.tell(Step("features, model, forecast", 0, len(days)))
         site.built.add(materialize(site.defs, site.instance, others(site.defs)), 0)
         _note(site.home, days[-1])
-        site.tell(Step(f"landed {len(days)} days", len(days), len(days)))
+        site.tell(Step(f"landed {counted(len(days), 'day')}", len(days), len(days)))
 
 
 def _land_each(site: _Site, sample: Sample, days: list[date]) -> None:
@@ -154,7 +155,7 @@ def _land_each(site: _Site, sample: Sample, days: list[date]) -> None:
                 keys = refreshed(site.defs, explained=day == newest)
                 site.built.add(materialize(site.defs, site.instance, keys, (day, day)), 1)
             _note(site.home, day)
-        site.tell(Step(_count(len(todo), "day") + " landed", len(todo), len(todo)))
+        site.tell(Step(counted(len(todo), "day") + " landed", len(todo), len(todo)))
 
 
 def _build_own(site: _Site) -> None:
@@ -167,7 +168,7 @@ def _build_own(site: _Site) -> None:
             folder.mkdir(parents=True, exist_ok=True)
             days = _new_days(site.home, key.path[-1], folder)
             if days:
-                site.tell(Step(f"landing {_count(len(days), 'day')} of {key.path[-1]}", 0, len(days)))
+                site.tell(Step(f"landing {counted(len(days), 'day')} of {key.path[-1]}", 0, len(days)))
                 site.built.add(materialize(site.defs, site.instance, beside(site.defs, key), (days[0], days[-1])), len(days))
                 total += len(days)
         if not total and not (first and _has_landed(site)):
@@ -177,7 +178,7 @@ def _build_own(site: _Site) -> None:
         keys = others(site.defs) if first else refreshed(site.defs) - landed(site.defs)
         site.built.add(materialize(site.defs, site.instance, keys), 0)
         _note(site.home, site.home.now().date())
-        site.tell(Step(f"landed {_count(total, 'day')}", total, total))
+        site.tell(Step(f"landed {counted(total, 'day')}", total, total))
 
 
 def _new_days(home: Home, table: str, folder: Path) -> list[date]:
@@ -238,10 +239,6 @@ def land_next(project: Project, home: Home, count: int, tell: Tell, *, only_file
         site = _site(project, home, tell)
         _land_each(site, sample, days)
     return site.built, days
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _advance(home: Home, day: date) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from lightkeeper.lake.table import Lake
 
-__all__ = ["champion", "decisions"]
+__all__ = ["champion", "decisions", "done"]
 
 
 def champion(
@@ -113,11 +113,19 @@ def _json(model: str, row: Mapping[str, Any]) -> dict[str, object]:
     }
 
 
-def _detail(row: Mapping[str, Any], against: str) -> str:
+def done(row: Mapping[str, Any]) -> str:
+    """What a decision did, in a word or two: whoever is promoted in his own place was kept."""
+    kept = row["action"] == "promoted" and row["against"] == row["version"]
+    return "kept" if kept else _words(row["action"])
+
+
+def _detail(row: Mapping[str, Any]) -> str:
     """Whom a version was compared with; of a retraining, which attempt."""
     if row["action"] == "attempted":
         return f", attempt {row['attempt']}"
-    return "" if row["action"] in ("held", "failed", "half_opened") else against
+    if row["against"] is None or row["action"] in ("held", "failed", "half_opened") or done(row) == "kept":
+        return ""
+    return f" against {version_name(row['model'], row['against'])}"
 
 
 def _entry(at: str, head: Text) -> Table:
@@ -138,8 +146,7 @@ def _decided(model: str, shown: Sequence[Mapping[str, Any]], there: int) -> list
 
     parts: list[RenderableType] = []
     for row in shown:
-        against = "" if row["against"] is None else f" against {version_name(model, row['against'])}"
-        what = f"{_words(row['action'])} {version_name(model, row['version'])}{_detail(row, against)}"
+        what = f"{done(row)} {version_name(model, row['version'])}{_detail(row)}"
         code = f", {text(row['code'])}" if row["code"] else ""
         head = Text.assemble((what, "bold"), f"{code}, by {text(row['by'])}")
         parts += [_entry(moment(row["decided_at"]), head), Padding(Text(text(row["why"])), (0, 0, 0, 18))]

@@ -13,7 +13,7 @@ import typer
 from lightkeeper.cli.options import EPILOG, DayArgument, HomeOption, JsonOption, again, open_lake
 from lightkeeper.cli.project import Project
 from lightkeeper.cli.promotion import who
-from lightkeeper.cli.show import Column, WithSentences, dim, grid, moment, print_json, print_text, records, sentence, text
+from lightkeeper.cli.show import Column, WithSentences, counted, dim, grid, moment, print_json, print_text, records, sentence, text
 from lightkeeper.errors import Refused
 from lightkeeper.values import BAD, WORST_FIRST
 
@@ -167,7 +167,7 @@ def _told(held: DataFrame, name: str | None) -> Sequence[RenderableType]:
     if judgeless := [row for row in young if row["check"] not in _COSTS]:
         parts += ["Not judged:", *_grouped(judgeless)]
     if costs := sorted({row["asset"] for row in young if row["check"] in _COSTS}):
-        whose = costs[0] if len(costs) == 1 else f"{len(costs)} assets"
+        whose = costs[0] if len(costs) == 1 else counted(len(costs), "asset")
         parts.append(f"What a run of {whose} usually takes is still being learnt.")
     passed = len(rows) - len(bad) - len(young)
     parts.append(f"{passed} passed, {len(bad)} failed or drifted, {len(young)} learning or unknown.")

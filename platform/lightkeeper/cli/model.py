@@ -16,7 +16,7 @@ import typer
 from lightkeeper.cli import breaker, champion, explanation, model_version, promotion, trying, verification
 from lightkeeper.cli.model_names import known_models
 from lightkeeper.cli.options import EPILOG, AsOfOption, HomeOption, JsonOption, again, open_lake
-from lightkeeper.cli.show import Column, count, dim, grid, moment, print_json, print_text, text, timestamp
+from lightkeeper.cli.show import Column, counted, dim, grid, moment, print_json, print_text, text, timestamp
 from lightkeeper.errors import NoSuchVersion
 from lightkeeper.values import version_name
 
@@ -128,7 +128,7 @@ def _listed(lake: Lake, found: Sequence[_Known]) -> list[RenderableType]:
         Column("last judged", [_judged(one.judged) for one in found], rank=1),
         Column("on (UTC)", [moment(one.judged["decided_at"]) if one.judged else "-" for one in found], rank=4),
     ])  # fmt: skip
-    said = f"{count(len(found))} {'model' if len(found) == 1 else 'models'} in {lake.root}"
+    said = f"{counted(len(found), 'model')} in {lake.root}"
     return [table, "", dim(said), dim(again(f"model show {found[0].model}"))]
 
 

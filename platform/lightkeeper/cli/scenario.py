@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lightkeeper.cli.champion import done
 from lightkeeper.cli.missed import missed, missed_json
 from lightkeeper.cli.options import EPILOG, JsonOption
 from lightkeeper.cli.project import Project
@@ -243,7 +244,7 @@ def _decided(moment: Moment) -> Iterator[RenderableType]:
             continue
         nth = f", attempt {row['attempt']}" if row["action"] == "attempted" else ""
         version = "" if row["action"] in ("held", "attempted") else f" {version_name(row['model'], row['version'])}"
-        head = f"{row['model']}: {row['action'].replace('_', ' ')}{version}{nth}"
+        head = f"{row['model']}: {done(row)}{version}{nth}"
         yield Padding(Text(text(head), style="bold"), (0, 0, 0, 4))
         yield Padding(Text(text(row["why"]), style="dim"), (0, 0, 0, 6))
 

@@ -19,6 +19,7 @@ from lightkeeper.cli.options import EPILOG, AsOfOption, HomeOption, JsonOption, 
 from lightkeeper.cli.show import (
     Column,
     count,
+    counted,
     dim,
     facts,
     grid,
@@ -154,7 +155,7 @@ def _listed(lake: Lake, found: Sequence[_Stored]) -> list[RenderableType]:
         Column("known at (UTC)", [moment(commit.known_at) for commit in commits], rank=2),
         Column("inputs", [input_names(commit.inputs) for commit in commits], rank=4, least=16),
     ])  # fmt: skip
-    return [table, "", dim(f"{len(found)} {'table' if len(found) == 1 else 'tables'} in {lake.root}")]
+    return [table, "", dim(f"{counted(len(found), 'table')} in {lake.root}")]
 
 
 # -- show -------------------------------------------------------------------------------------------------------
@@ -227,7 +228,7 @@ def _facts(lake: Lake, one: _Stored) -> Iterator[tuple[str, str]]:
         yield "gone", one.gone
     yield "written", _how(commit)
     written = "" if commit.rows_written is None else f" ({count(commit.rows_written)} written)"
-    files = f", {size(one.bytes)} in {count(one.files)} {'file' if one.files == 1 else 'files'}"
+    files = f", {size(one.bytes)} in {counted(one.files, 'file')}"
     yield "rows", f"{count(one.rows)}{written}{'' if one.gone else files}"
     if commit.known_at is not None:
         yield "known at", f"{moment(commit.known_at)} UTC"

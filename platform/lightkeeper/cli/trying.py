@@ -17,7 +17,7 @@ import typer
 from lightkeeper.cli.judgement import metrics_table
 from lightkeeper.cli.model_names import ModelArgument
 from lightkeeper.cli.options import HomeOption, JsonOption, open_lake, parse_day
-from lightkeeper.cli.show import facts, print_json, print_text, records, text
+from lightkeeper.cli.show import counted, facts, print_json, print_text, records, text
 from lightkeeper.errors import LightkeeperError, Refused
 from lightkeeper.values import Window
 
@@ -158,7 +158,7 @@ def _trial_text(model: Model, trial: Trial, known: str) -> list[RenderableType]:
 
     days = f"{trial.origins[0] + timedelta(1)} to {trial.origins[-1] + timedelta(model.judged_days)}"
     return [
-        Text(f"{model.name} on {days}, fitted at {len(trial.origins)} origins", style="bold"),
+        Text(f"{model.name} on {days}, fitted at {counted(len(trial.origins), 'origin')}", style="bold"),
         "",
         metrics_table(trial.rows),
         "",
