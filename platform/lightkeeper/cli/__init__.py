@@ -20,12 +20,13 @@ if TYPE_CHECKING:
 
     app: typer.Typer
 
-__all__ = ["NOBODY_READS", "app", "main", "write_out"]
+__all__ = ["NOBODY_READS", "UNLIMITED", "app", "main", "write_out"]
 
 REFUSED = 3  # a LightkeeperError: the reason and the next step are on stderr
 FAULT = 70  # anything that nobody expected
 INTERRUPTED = 130
 NOBODY_READS = 141  # what a shell reports of a process that SIGPIPE ended
+UNLIMITED = 10_000  # columns of a line that nobody looks at in a terminal
 _LOOK = "LIGHTKEEPER_DEBUG=1 shows where; lightkeeper doctor says what is wrong here."
 
 
@@ -111,7 +112,7 @@ def _say(kind: str, sentence: str, code: int) -> int:
     if os.environ.get("LIGHTKEEPER_DEBUG") == "1":
         traceback.print_exc()
     terminal = sys.stderr.isatty()
-    width = shutil.get_terminal_size().columns if terminal else 10_000
+    width = shutil.get_terminal_size().columns if terminal else UNLIMITED
     lines = [line for part in sentence.splitlines() for line in _wrapped(part, width - 2)]
     head = f"\x1b[1;31m{kind}\x1b[0m" if terminal and not os.environ.get("NO_COLOR") else kind
     sys.stderr.write("\n".join([head, *(f"  {line}" for line in lines)]) + "\n")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +12,20 @@ import typer
 from lightkeeper.cli.options import EPILOG, DayArgument, HomeOption, JsonOption, again, open_lake
 from lightkeeper.cli.project import Project
 from lightkeeper.cli.promotion import who
-from lightkeeper.cli.show import Column, WithSentences, counted, dim, grid, moment, print_json, print_text, records, sentence, text
+from lightkeeper.cli.show import (
+    Column,
+    WithSentences,
+    counted,
+    did_you_mean,
+    dim,
+    grid,
+    moment,
+    print_json,
+    print_text,
+    records,
+    sentence,
+    text,
+)
 from lightkeeper.errors import Refused
 from lightkeeper.values import BAD, WORST_FIRST
 
@@ -27,7 +39,6 @@ __all__ = ["accept", "history", "register", "run"]
 
 _COLOURS = {"failed": "bold red", "drifted": "bold yellow", "learning": "cyan", "unknown": "magenta", "passed": "green"}
 _DIFFERING = re.compile(r"\w+[_:@][\w:@]*|\w*days?\b|\d[\d.,%-]*")  # names, days and numbers in a sentence
-_COSTS = ("run_time", "peak_memory", "rows_per_second")
 
 NameArgument = Annotated[str | None, typer.Argument(metavar="TABLE|MODEL", help="A table, an asset or a model; all without.")]
 
@@ -108,13 +119,14 @@ def history(
     import polars as pl
 
     from lightkeeper.lake.verdicts import states, verdicts
+    from lightkeeper.watch.runs import CHECKS
 
     lake = open_lake(home)
     there = set(states(lake).rows()["asset"])
     if not there:
         raise Refused(f"Nothing was checked in {lake.root} yet. Look now: {again('check run')}")
     wanted = _meant(lake, name, there)
-    asked = pl.col("state").is_in(BAD) if bad else ~pl.col("check").is_in(_COSTS)
+    asked = pl.col("state").is_in(BAD) if bad else ~pl.col("check").is_in(CHECKS)
     rows = _days(verdicts(lake).rows(pl.col("asset").is_in(sorted(wanted)) & asked), limit)
     if as_json:
         print_json({"lake": lake.root, "verdicts": records(rows)})
@@ -146,9 +158,8 @@ def _meant(lake: Lake, name: str | None, there: set[str]) -> set[str]:
     mine = {one for one in there if one.startswith(f"{name}_") and f"{name}_champion" in there}
     if not mine:
         models = {one.removesuffix("_champion") for one in there if one.endswith("_champion")}
-        near = get_close_matches(str(name), sorted(there | models), 1)
         every = ", ".join(sorted(there | models)) or f"none: {again('build')}"
-        mend = f"Did you mean {near[0]}?" if near else f"There are {every}."
+        mend = did_you_mean(name, there | models, f"There are {every}.")
         raise Refused(f"Nothing called {name!r} is checked in {lake.root}. {mend}")
     return mine
 
@@ -158,15 +169,17 @@ def _meant(lake: Lake, name: str | None, there: set[str]) -> set[str]:
 
 def _told(held: DataFrame, name: str | None) -> Sequence[RenderableType]:
     """The states, bad ones first, with their sentences; how many passed."""
+    from lightkeeper.watch.runs import CHECKS
+
     rows = list(held.iter_rows(named=True))
     bad = [row for row in rows if row["state"] in BAD]
     young = [row for row in rows if row["state"] in {"learning", "unknown"}]
     parts: list[RenderableType] = []
     for row in bad:
         parts += [_head(row), sentence(row["why"])]
-    if judgeless := [row for row in young if row["check"] not in _COSTS]:
+    if judgeless := [row for row in young if row["check"] not in CHECKS]:
         parts += ["Not judged:", *_grouped(judgeless)]
-    if costs := sorted({row["asset"] for row in young if row["check"] in _COSTS}):
+    if costs := sorted({row["asset"] for row in young if row["check"] in CHECKS}):
         whose = costs[0] if len(costs) == 1 else counted(len(costs), "asset")
         parts.append(f"What a run of {whose} usually takes is still being learnt.")
     passed = len(rows) - len(bad) - len(young)

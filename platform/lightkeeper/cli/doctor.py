@@ -14,7 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lightkeeper.cli import NOBODY_READS, write_out
+from lightkeeper.cli import NOBODY_READS, UNLIMITED, write_out
 from lightkeeper.cli.findings import Finding, examine
 from lightkeeper.cli.packages import installed_version
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["register", "without_typer"]
 
-_UNLIMITED = 10_000  # columns of a line that nobody looks at in a terminal
 _INDENT = 26
 _COLOURS = {"ok": "32", "note": "33", "wrong": "1;31"}
 
@@ -61,7 +60,7 @@ def _tell(findings: Sequence[Finding], *, as_json: bool) -> int:
 
 def _text(findings: Sequence[Finding], wrong: int) -> str:
     terminal = sys.stdout.isatty()
-    width = shutil.get_terminal_size().columns if terminal or "COLUMNS" in os.environ else _UNLIMITED
+    width = shutil.get_terminal_size().columns if terminal or "COLUMNS" in os.environ else UNLIMITED
     colour = terminal and not os.environ.get("NO_COLOR")
     lines = [line for one in findings for line in _lines(one, width, colour=colour)]
     last = "All is well." if not wrong else f"{wrong} {'thing is' if wrong == 1 else 'things are'} wrong."

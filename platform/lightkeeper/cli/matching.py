@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 import typer
 
+from lightkeeper.cli.show import did_you_mean
 from lightkeeper.errors import Refused
 
 if TYPE_CHECKING:
@@ -45,12 +45,6 @@ def _no_row(rows: pl.LazyFrame, column: str, value: str, what: str) -> str:
     import polars as pl
 
     values = rows.select(pl.col(column).cast(pl.String).drop_nulls().unique().sort()).collect()[column].to_list()
-    near = get_close_matches(value, values, 3)
-    hint = (
-        f"Did you mean {', '.join(near)}?"
-        if near
-        else f"There are {len(values):,}, from {values[0]} to {values[-1]}."
-        if values
-        else ""
-    )
+    there = f"There are {len(values):,}, from {values[0]} to {values[-1]}." if values else ""
+    hint = did_you_mean(value, values, there, most=3)
     return f"{what} has no row with {column} = {value!r}. {hint}".strip()

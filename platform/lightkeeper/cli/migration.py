@@ -8,13 +8,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lightkeeper.cli.options import HomeOption, JsonOption, again, open_lake
-from lightkeeper.cli.show import Column, count, grid, print_json, print_text, text, type_name
+from lightkeeper.cli.show import Column, count, did_you_mean, grid, print_json, print_text, text, type_name
 from lightkeeper.errors import Refused, TypeRefused
 from lightkeeper.values import TableVersion
 
@@ -137,12 +136,9 @@ class Migration:
         if name in old:
             return
         before = [one for one, after in self.renamed.items() if after == name]
-        near = get_close_matches(name, list(old), 1)
-        hint = f"There are: {', '.join(old)}."
+        hint = did_you_mean(name, old, f"There are: {', '.join(old)}.")
         if before:
             hint = f"Columns go by their present names: {before[0]}."
-        elif near:
-            hint = f"Did you mean {near[0]}?"
         raise Refused(f"{self.table} has no column {name!r}. {hint}")
 
 

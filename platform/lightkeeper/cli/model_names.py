@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lightkeeper.cli.options import again
+from lightkeeper.cli.show import did_you_mean
 from lightkeeper.errors import Refused
 from lightkeeper.values import version_name
 
@@ -55,13 +55,10 @@ def known_model(lake: Lake, name: str) -> str:
     there = known_models(lake)
     if name in there:
         return name
-    near = get_close_matches(name.removesuffix(_SUFFIX), there, 1, cutoff=0.5)
-    if near:
-        hint = f"Did you mean {near[0]}?"
-    elif there:
-        hint = f"There are: {', '.join(there)}."
-    else:
+    hint = f"There are: {', '.join(there)}."
+    if not there:
         hint = f"It holds none yet: {again('build')}, or materialize one in Dagster's UI: {again('up')}"
+    hint = did_you_mean(name.removesuffix(_SUFFIX), there, hint, cutoff=0.5)
     raise Refused(f"{lake.root} holds no model {name!r}. {hint}")
 
 

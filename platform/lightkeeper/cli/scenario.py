@@ -6,7 +6,6 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,7 +15,7 @@ from lightkeeper.cli.champion import done
 from lightkeeper.cli.missed import missed, missed_json
 from lightkeeper.cli.options import EPILOG, JsonOption
 from lightkeeper.cli.project import Project
-from lightkeeper.cli.show import Column, WithSentences, counted, dim, grid, print_json, print_text, records, text
+from lightkeeper.cli.show import Column, WithSentences, counted, did_you_mean, dim, grid, print_json, print_text, records, text
 from lightkeeper.errors import Refused
 from lightkeeper.home import Home
 from lightkeeper.values import version_name
@@ -102,8 +101,7 @@ def _named(project: Project, name: str) -> Scenario:
     there = project.scenarios
     if name in there:
         return there[name]
-    near = get_close_matches(name, list(there), 1)
-    mend = f"Did you mean {near[0]}?" if near else f"There are {', '.join(there)}."
+    mend = did_you_mean(name, there, f"There are {', '.join(there)}.")
     raise Refused(f"There is no scenario {name!r}. {mend}")
 
 

@@ -11,14 +11,15 @@ import math
 import os
 import sys
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from lightkeeper.cli import NOBODY_READS, write_out
+from lightkeeper.cli import NOBODY_READS, UNLIMITED, write_out
 
 if TYPE_CHECKING:
     from polars import DataFrame, DataType
@@ -27,12 +28,11 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 __all__ = [
-    "Column", "WithSentences", "cell", "count", "counted", "dim", "facts", "grid", "moment", "plain", "preview", "print_json",
-    "print_text", "records", "sentence", "short", "size", "text", "timestamp", "type_name", "width",
+    "Column", "WithSentences", "cell", "count", "counted", "did_you_mean", "dim", "facts", "grid", "moment", "plain", "preview",
+    "print_json", "print_text", "records", "sentence", "short", "size", "text", "timestamp", "type_name", "width",
 ]  # fmt: skip
 
 _GAP = 2  # blanks between columns
-_UNLIMITED = 10_000  # columns of a line that nobody looks at in a terminal
 _LONGEST = 40  # characters of one value in a preview
 
 
@@ -84,7 +84,7 @@ def width() -> int:
     given = os.environ.get("COLUMNS", "")
     if given.isdigit() and int(given):
         return int(given)
-    return os.get_terminal_size(sys.stdout.fileno()).columns if sys.stdout.isatty() else _UNLIMITED
+    return os.get_terminal_size(sys.stdout.fileno()).columns if sys.stdout.isatty() else UNLIMITED
 
 
 # -- values as text ---------------------------------------------------------------------------------------------
@@ -122,6 +122,12 @@ def count(number: int | None) -> str:
 def counted(number: int | None, what: str = "row") -> str:
     """`1 row`, `1,021,122 rows`; `- rows` for what is not known; of days, runs and whatever else has a plural in s."""
     return f"{count(number)} {what if number == 1 else f'{what}s'}"
+
+
+def did_you_mean(name: str, there: Iterable[str], otherwise: str, most: int = 1, cutoff: float = 0.6) -> str:
+    """What to say of a name that is not there: the nearest that are, else what stands in `otherwise`."""
+    near = get_close_matches(name, sorted(there), most, cutoff)
+    return f"Did you mean {', '.join(near)}?" if near else otherwise
 
 
 def size(number: int | None) -> str:
@@ -213,12 +219,12 @@ def _fitting(columns: Sequence[Column], room: int) -> list[Column]:
     return kept
 
 
-def grid(columns: Sequence[Column], room: int | None = None) -> tuple[Table, list[str]]:
-    """A table in at most `room` characters (by default the terminal's), one line a row; and the headings left out."""
+def grid(columns: Sequence[Column]) -> tuple[Table, list[str]]:
+    """A table that fits the terminal, one line a row; and the headings left out."""
     from rich.table import Table
     from rich.text import Text
 
-    room = width() if room is None else room
+    room = width()
     kept = _fitting(columns, room)
     spare = room - sum(one.needed + _GAP for one in kept) + _GAP
     table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold", show_edge=False)

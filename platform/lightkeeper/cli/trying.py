@@ -17,7 +17,7 @@ import typer
 from lightkeeper.cli.judgement import metrics_table
 from lightkeeper.cli.model_names import ModelArgument
 from lightkeeper.cli.options import HomeOption, JsonOption, open_lake, parse_day
-from lightkeeper.cli.show import counted, facts, print_json, print_text, records, text
+from lightkeeper.cli.show import counted, did_you_mean, facts, print_json, print_text, records, text
 from lightkeeper.errors import LightkeeperError, Refused
 from lightkeeper.values import Window
 
@@ -82,8 +82,6 @@ def backtest(  # noqa: PLR0913 - the options of a command are its vocabulary, al
 
 def _declared(name: str) -> tuple[Model, dg.Definitions]:
     """A model of the project here, with the project's definitions. Raises Refused, naming the nearest."""
-    from difflib import get_close_matches
-
     from lightkeeper.cli.project import Project
     from lightkeeper.orchestrate.project import declared_models
     from lightkeeper.orchestrate.running import load
@@ -92,8 +90,7 @@ def _declared(name: str) -> tuple[Model, dg.Definitions]:
     defs = load(project.folder, project.module)
     models = declared_models(defs)
     if name not in models:
-        near = get_close_matches(name, models, 1)
-        hint = f"Did you mean {near[0]}?" if near else f"It declares: {', '.join(models) or 'none'}."
+        hint = did_you_mean(name, models, f"It declares: {', '.join(models) or 'none'}.")
         raise Refused(f"{project.folder} declares no model {name!r}. {hint}")
     return models[name], defs
 

@@ -6,7 +6,7 @@ from the verdicts. Nobody here knows the scenario's truth.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 
@@ -27,7 +27,6 @@ __all__ = ["Ledgers", "Moment", "arrive", "begin", "clock", "order", "play", "se
 
 _LOOK = time(8)  # of the next day: somebody asks whether the day is there
 _SEEN = ["asset", "check", "column", "segment", "state", "kind", "measured", "limit", "n", "why", "day"]
-Keys = Callable[[dg.Definitions], Iterable[dg.AssetKey]]
 
 
 @dataclass(frozen=True, slots=True)
