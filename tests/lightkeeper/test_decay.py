@@ -124,7 +124,7 @@ def broken(seed: int, rows: int, since: int, rho: float = 0.0, shared: float = 0
 
 @pytest.mark.parametrize(("rows", "rho", "shared", "least"), [(20, 0.0, 0.0, 11), (100, 0.0, 0.0, 18), (100, 0.3, 0.02, 18)])
 @pytest.mark.parametrize("since", [7, 10, 14, 21])
-def test_a_sudden_break_is_failed_weeks_before_all_days_are_after_it(  # noqa: PLR0913, PLR0917 - a break, and how days differ
+def test_a_sudden_break_is_failed_weeks_before_all_days_are_after_it(
     since: int, rows: int, rho: float, shared: float, least: int
 ) -> None:
     found = [broken(seed, rows, since, rho, shared) for seed in range(20)]
