@@ -91,7 +91,7 @@ def build_command(home: HomeOption = None, sample: SampleOption = None, as_json:
         sys.stdout.write(json.dumps(report(place, built), indent=2) + "\n")
         return
     _say_built(console, place, built)
-    console.print(f"What it is made of: {again('table list')}", highlight=False, markup=False, soft_wrap=True)
+    console.print(f"Look: {again('table list')}", highlight=False, markup=False, soft_wrap=True)
 
 
 def land_next_command(
