@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 import yaml
 
 from lightkeeper.orchestrate.attempting import MODEL
@@ -33,7 +34,11 @@ def test_a_retraining_waits_for_a_landing_and_for_another_run_of_its_model(tmp_p
     assert f"waits for run {other.run_id[:8]} of lamps to end" in why
 
 
-def test_a_home_of_an_earlier_build_gets_the_limit_and_one_with_settings_of_its_own_keeps_them(tmp_path: Path) -> None:
+def test_a_home_of_an_earlier_build_gets_the_limit_and_one_with_settings_of_its_own_keeps_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("DAGSTER_HOME", "LIGHTKEEPER_HOME"):  # which `ready` sets
+        monkeypatch.setenv(name, "")
     world = World(tmp_path / "home")
     settings = world.home.dagster / "dagster.yaml"
     settings.write_text(DAGSTER_YAML.replace("lightkeeper/writes", "lightkeeper/landing"))

@@ -406,7 +406,7 @@ def test_a_run_that_waits_to_start_is_not_asked_for_again(world: Callable[..., W
     request = asked(lamps)
     lamps.instance.create_run_for_job(lamps.defs.resolve_implicit_global_asset_job_def(), tags=request.tags)
     assert list(lamps.senses.settle()) == []
-    assert "waits for its run to start" in lamps.senses.said["retraining"]
+    assert "attempt 1 of lamps_outcome.age.2026-05-20.v2 waits for run " in lamps.senses.said["retraining"]
     assert "attempted" not in actions(lamps)
 
 
