@@ -12,7 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from lightkeeper.errors import BadName, Conflict, NoSuchTable, NoSuchVersion, Refused, SchemaChanged, TableVersionGone
+from lightkeeper.lake.ledger import Ledger
 from lightkeeper.lake.retention import CHECKPOINT_EVERY
+from lightkeeper.lake.sources import DeltaSource
 from lightkeeper.lake.table import Lake
 from lightkeeper.lake.versions import handle_of
 from lightkeeper.measure.content import digest, sums
@@ -248,6 +250,18 @@ def test_a_lazy_frame_of_a_version_stays_of_it_while_the_table_is_written(tmp_pa
     before = lake.read("t")
     lake.write("t", sales(JAN[1]), by="day", replace=[JAN[1]])
     assert (before.collect().height, lake.read("t", 0).collect().height, lake.read("t").collect().height) == (1, 1, 2)
+
+
+@pytest.mark.parametrize("folder", ["my project", "Jörg's lake", "a#b+c"])
+def test_a_lake_may_lie_in_a_folder_of_any_name(tmp_path: Path, folder: str) -> None:
+    lake = Lake(tmp_path / folder)
+    lake.write("t", sales(JAN[0]), by="day")
+    lake.write("t", sales(JAN[1]), by="day", replace=[JAN[1]])
+    assert lake.read("t").filter(pl.col("day") > JAN[0]).collect()["day"].to_list() == [JAN[1]]
+    assert DeltaSource("t", str(tmp_path / folder / "t")).read(0).collect()["day"].to_list() == [JAN[0]]
+    rows = Ledger(lake.store, "events", {"n": pl.Int64()})
+    rows.add([{"n": 1}])
+    assert rows.rows()["n"].to_list() == [1]
 
 
 def test_as_of_reads_what_was_known_then(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import polars as pl
 
 from lightkeeper.errors import BadDeclaration, FileRefused, NoSuchTable, NoSuchVersion, Refused
 from lightkeeper.lake.storage import open_store
-from lightkeeper.lake.versions import assert_files
+from lightkeeper.lake.versions import assert_files, delta_table
 from lightkeeper.values import Input, LandedFile, TableVersion, check_name
 
 __all__ = ["DeltaSource", "read_folder", "read_query"]
@@ -49,11 +49,10 @@ class DeltaSource:
         return Input(TableVersion(self.name, version), self.uri)
 
     def _open(self, version: int | None) -> Any:
-        from deltalake import DeltaTable
         from deltalake.exceptions import DeltaError, TableNotFoundError
 
         try:
-            return DeltaTable(self.uri, version=version, storage_options=dict(self.storage_options) or None)
+            return delta_table()(self.uri, version=version, storage_options=dict(self.storage_options) or None)
         except TableNotFoundError as error:
             raise NoSuchTable(f"source {self.name}: {self.uri} holds no Delta table.") from error
         except DeltaError as error:

@@ -7,8 +7,9 @@ import os
 from collections import OrderedDict
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time
+from functools import cache
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -18,8 +19,11 @@ from lightkeeper.lake.record import Commit, read_commit
 from lightkeeper.lake.storage import LOG, LocalStore, Store
 from lightkeeper.values import TableVersion
 
+if TYPE_CHECKING:
+    from deltalake import DeltaTable
+
 __all__ = [
-    "Stamp", "as_of", "assert_files", "commits_back", "handle_of", "last_ours", "newest_of", "numbered",
+    "Stamp", "as_of", "assert_files", "commits_back", "delta_table", "handle_of", "last_ours", "newest_of", "numbered",
     "open_version", "stamp_of",
 ]  # fmt: skip
 
@@ -65,13 +69,32 @@ def _checkpointed(store: LocalStore, name: str) -> int:
 
 def open_version(store: Store, version: TableVersion) -> Any:
     """A version as a DeltaTable. Raises TableVersionGone."""
-    from deltalake import DeltaTable
     from deltalake.exceptions import DeltaError
 
     try:
-        return DeltaTable(store.uri(version.table), version=version.version, storage_options=dict(store.options) or None)
+        return delta_table()(store.uri(version.table), version=version.version, storage_options=dict(store.options) or None)
     except (DeltaError, OSError) as error:
         raise TableVersionGone(f"{version} cannot be opened: {error}. Bring its log back from a backup.") from error
+
+
+@cache
+def delta_table() -> type[DeltaTable]:
+    """DeltaTable with paths as they are on disk: delta-rs quotes a blank or an umlaut, and Polars looks for files of that name."""
+    from urllib.parse import unquote
+
+    from deltalake import DeltaTable
+
+    class Plain(DeltaTable):
+        @property
+        def table_uri(self) -> str:
+            uri = super().table_uri
+            return unquote(uri) if uri.startswith("file:") else uri
+
+        def file_uris(self, partition_filters: Any = None, *, file_pruning_predicate: Any = None) -> list[str]:
+            found = super().file_uris(partition_filters, file_pruning_predicate=file_pruning_predicate)
+            return [one if "://" in one else unquote(one) for one in found]
+
+    return Plain
 
 
 def handle_of(store: Store, version: TableVersion) -> Any:
