@@ -12,11 +12,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from lightkeeper.errors import BadName, Conflict, NoSuchTable, NoSuchVersion, Refused, SchemaChanged, TableVersionGone
+from lightkeeper.lake.handles import handle_of
 from lightkeeper.lake.ledger import Ledger
 from lightkeeper.lake.retention import CHECKPOINT_EVERY
 from lightkeeper.lake.sources import DeltaSource
 from lightkeeper.lake.table import Lake
-from lightkeeper.lake.versions import handle_of
 from lightkeeper.measure.content import digest, sums
 from lightkeeper.values import Stamp, TableVersion
 from tests.lightkeeper.histories import Step, frame, histories, play, rows_of

@@ -76,7 +76,7 @@ class _Stored:
 
 def _stored(lake: Lake, version: TableVersion) -> _Stored:
     from lightkeeper.lake.gateway import live_files
-    from lightkeeper.lake.versions import assert_files, open_version
+    from lightkeeper.lake.handles import assert_files, open_version
 
     commit = lake.commit(version)
     try:

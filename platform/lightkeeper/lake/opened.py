@@ -19,10 +19,10 @@ import polars as pl
 
 from lightkeeper.errors import StorageFailed
 from lightkeeper.lake.gateway import Live, live_files, log_path
+from lightkeeper.lake.handles import Stamp, stamp_of
 from lightkeeper.lake.layout import rows_of
 from lightkeeper.lake.schema import PolarsSchema
 from lightkeeper.lake.storage import LocalStore, Store
-from lightkeeper.lake.versions import Stamp, stamp_of
 
 __all__ = ["Named", "Opened", "opened"]
 

@@ -11,8 +11,8 @@ from typing import Any
 import polars as pl
 
 from lightkeeper.errors import BadDeclaration, FileRefused, NoSuchTable, NoSuchVersion, Refused
+from lightkeeper.lake.handles import assert_files, delta_table
 from lightkeeper.lake.storage import open_store
-from lightkeeper.lake.versions import assert_files, delta_table
 from lightkeeper.values import Input, LandedFile, TableVersion, check_name
 
 __all__ = ["DeltaSource", "read_folder", "read_query"]

@@ -14,6 +14,7 @@ from pathlib import Path
 import polars as pl
 
 from lightkeeper.errors import NoSuchTable, Refused
+from lightkeeper.lake.handles import assert_files, handle_of
 from lightkeeper.lake.layout import Frame, Write
 from lightkeeper.lake.ledger import Ledger
 from lightkeeper.lake.lineage import Node, children_of, parents_of, pins
@@ -21,7 +22,7 @@ from lightkeeper.lake.record import Commit, read_commit
 from lightkeeper.lake.schema import PolarsSchema, frame_schema
 from lightkeeper.lake.storage import LOG, open_store
 from lightkeeper.lake.versions import as_of as version_as_of
-from lightkeeper.lake.versions import assert_files, commits_back, handle_of, newest_of, numbered
+from lightkeeper.lake.versions import commits_back, newest_of, numbered
 from lightkeeper.lake.writing import UNCHANGED, Writer
 from lightkeeper.values import Input, Stamp, TableVersion, check_name
 

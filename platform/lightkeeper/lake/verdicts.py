@@ -155,22 +155,31 @@ def _follows(judged: Judged, before: Mapping[str, Any], today: date) -> bool:
 def _state(judged: Judged, check: str, before: Mapping[str, Any] | None, now: object) -> dict[str, Any]:
     mine = [one for one in judged.verdicts if one.check == check]
     worst = min(mine, key=lambda one: (WORST_FIRST.index(one.state), mine.index(one)))
-    day, today = judged.day, judged.day or _day(now)
-    same = before is not None and before["state"] == worst.state
-    if before is not None and all(one.state == "unknown" for one in mine):  # a look that saw nothing neither ends nor adds
-        failing, columns = before["failing"], _known(before)
-        day, same = (before["day"], True) if failing else (day or before["day"], same)
-    else:
-        failing, columns = _failing(worst, day, before), _columns(mine, worst, today, before)
-        same = same or (failing > 0 and before is not None and before["failing"] > 0 and before["state"] not in BAD)
+    day, since, failing, columns = _goes_on(judged.day, mine, worst, before, judged.day or _day(now))
     return {
         "asset": judged.asset, "check": check, "state": worst.state, "failing": failing,
-        "columns": list(columns), "columns_since": list(columns.values()),
-        "since": before["since"] if before is not None and same else today,  # of what fails, over looks that saw nothing
+        "columns": list(columns), "columns_since": list(columns.values()), "since": since,
         "measured": worst.measured, "limit": worst.limit, "n": worst.n, "kind": worst.kind, "why": _why(worst, mine),
         "day": day, "version": judged.version.version, "known_at": now, "run_id": judged.run_id,
         "impact": worst.extra.get("impact"), "unit": worst.extra.get("unit"),
     }  # fmt: skip
+
+
+def _goes_on(
+    day: date | None, mine: Sequence[Verdict], worst: Verdict, before: Mapping[str, Any] | None, today: date
+) -> tuple[date | None, date, int, dict[str, date]]:
+    """Day, since when, days that failed, and columns, after what held before; a look that saw nothing neither ends nor adds."""
+    if before is None:
+        return day, today, int(worst.bad), _columns(mine, worst, today, before)
+    since = before["since"] if before["state"] == worst.state else today
+    if all(one.state == "unknown" for one in mine):
+        if before["failing"]:
+            return before["day"], before["since"], before["failing"], _known(before)
+        return day or before["day"], since, 0, _known(before)
+    failing = _failing(worst, day, before)
+    if failing and before["failing"] and before["state"] not in BAD:  # it failed before a look that saw nothing
+        since = before["since"]
+    return day, since, failing, _columns(mine, worst, today, before)
 
 
 def _why(worst: Verdict, mine: Sequence[Verdict]) -> str:
@@ -179,12 +188,12 @@ def _why(worst: Verdict, mine: Sequence[Verdict]) -> str:
     return worst.why if other is None else f"{worst.why} {other}"
 
 
-def _failing(worst: Verdict, day: date | None, before: Mapping[str, Any] | None) -> int:
+def _failing(worst: Verdict, day: date | None, before: Mapping[str, Any]) -> int:
     """Days that a check has failed, one after the other."""
     if not worst.bad:
         return 0
-    failed: int = 0 if before is None else before["failing"]
-    return failed if before is not None and failed and before["day"] == day and day is not None else failed + 1
+    failed: int = before["failing"]
+    return failed if failed and day is not None and before["day"] == day else failed + 1
 
 
 def _columns(mine: Sequence[Verdict], worst: Verdict, today: date, before: Mapping[str, Any] | None) -> dict[str, date]:

@@ -12,13 +12,14 @@ import polars as pl
 from lightkeeper.errors import Conflict, SchemaChanged
 from lightkeeper.lake.files import NOTHING, Written, write_files
 from lightkeeper.lake.gateway import Live, Transaction, commit, discard_unnamed, live_files, log_path
+from lightkeeper.lake.handles import open_version
 from lightkeeper.lake.layout import Write, frames, rows_of, touched
 from lightkeeper.lake.ledger import Ledger
 from lightkeeper.lake.record import Commit, assert_json, read_commit, stamp_json
 from lightkeeper.lake.retention import adopt, verify_retention
 from lightkeeper.lake.schema import PolarsSchema, delta_schema, frame_schema, plan
 from lightkeeper.lake.storage import Store
-from lightkeeper.lake.versions import commits_back, last_ours, newest_of, open_version
+from lightkeeper.lake.versions import commits_back, last_ours, newest_of
 from lightkeeper.measure.content import ALGORITHM, Sums, digest, sums
 from lightkeeper.values import TableVersion
 

@@ -106,22 +106,13 @@ def gone(rows: Rows, reference: Reference) -> list[Verdict]:
 def _verdict(rows: Rows, reference: Reference, found: Found, told: Told | None) -> Verdict:
     quiet = reference.quiet
     column, segment = parts_of(found.column, reference.cells.columns)
-    size, least = _sizes(found, segment)
     blind = found.smallest >= _FARTHEST.get(found.kind, math.inf)
     state = "learning" if not quiet.ready else "drifted" if found.drifted else "unknown" if blind else "passed"
     jumped = found.jumped and found.effect < found.smallest
     where = f" where {segment}" if "=" in segment else ""
+    size, least = _sizes(found, segment)
     why = f"{column}{where}: {size} in the last 3 days ({found.rows:,} values against {quiet.days} days)"
-    if state == "unknown":
-        why += "; its quiet days differ so much that no change of it would have been seen."
-    elif jumped:
-        why += f"; it jumped, {found.strength:.2f} x the limit of a jump. What comes slowly is seen from {least} on."
-    elif state == "passed" and found.effect >= found.smallest:
-        why += f"; {found.strength:.2f} x the limit. That is no drift until it lasts; a lasting {least} is seen."
-    elif quiet.ready:
-        why += f"; {found.strength:.2f} x the limit, {least} would have been seen."
-    else:
-        why += f". {_learning(rows, quiet)}"
+    why += f". {_learning(rows, quiet)}" if state == "learning" else f"; {_beside(found, state, least, jumped=jumped)}"
     extra: dict[str, Any] = {"strength": round(found.strength, 4), "smallest": found.smallest, "tau": round(quiet.tau, 2)}
     if column in rows.effects and not segment:
         unit, effect = rows.effects[column]
@@ -131,6 +122,17 @@ def _verdict(rows: Rows, reference: Reference, found: Found, told: Told | None) 
     kind = told.kind if told is not None and state == "drifted" else None
     limit = found.smallest if quiet.ready and not jumped else None  # the limit of a jump is in another unit
     return Verdict("drift", state, why, found.effect, limit, found.rows, column, segment or None, kind, extra)
+
+
+def _beside(found: Found, state: str, least: str, *, jumped: bool) -> str:
+    """How far a column lies beside its limit, and what would have been seen."""
+    if state == "unknown":
+        return "its quiet days differ so much that no change of it would have been seen."
+    if jumped:
+        return f"it jumped, {found.strength:.2f} x the limit of a jump. What comes slowly is seen from {least} on."
+    if state == "passed" and found.effect >= found.smallest:
+        return f"{found.strength:.2f} x the limit. That is no drift until it lasts; a lasting {least} is seen."
+    return f"{found.strength:.2f} x the limit, {least} would have been seen."
 
 
 def _sizes(found: Found, segment: str) -> tuple[str, str]:
