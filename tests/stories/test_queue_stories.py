@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from lightkeeper.home import Home
 from lightkeeper.orchestrate.attempting import MODEL
 from lightkeeper.orchestrate.learners import known
 from lightkeeper.orchestrate.retraining import _of_model
@@ -39,12 +40,13 @@ def test_a_home_of_an_earlier_build_gets_the_limit_and_one_with_settings_of_its_
 ) -> None:
     for name in ("DAGSTER_HOME", "LIGHTKEEPER_HOME"):  # which `ready` sets
         monkeypatch.setenv(name, "")
-    world = World(tmp_path / "home")
-    settings = world.home.dagster / "dagster.yaml"
+    home = Home(tmp_path / "home")
+    ready(home)
+    settings = home.dagster / "dagster.yaml"
     settings.write_text(DAGSTER_YAML.replace("lightkeeper/writes", "lightkeeper/landing"))
-    ready(world.home)
+    ready(home)
     assert settings.read_text() == DAGSTER_YAML
     mine = DAGSTER_YAML.replace("max_concurrent_runs: 2", "max_concurrent_runs: 1")
     settings.write_text(mine)
-    ready(world.home)
+    ready(home)
     assert settings.read_text() == mine
