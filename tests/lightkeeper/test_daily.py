@@ -185,6 +185,17 @@ def beside_a_mean_of_91_days(seed: int, days: int) -> tuple[list[int], list[Colu
     return list(range(FIRST, FIRST + days)), [*short, DayLevels("mean", 0.1 * mean, rows)]
 
 
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_column_that_steps_now_and_then_hides_no_jump_of_the_others(seed: int) -> None:
+    days = 2 * HALF
+    at, columns = world(seed, days, phi=0.0)
+    level = 0.002 * np.random.default_rng(seed).standard_normal(days)
+    for sale in (20, 65, 130):
+        level[sale : sale + 14] += 0.2
+    stepping = [*columns, DayLevels("steps", level, np.full(days, 500))]
+    assert calibrate(at, stepping).limits[-1] < 2 * calibrate(at, columns).limits[-1]
+
+
 @pytest.mark.parametrize("seed", [3, 4, 5, 6, 7, 8])
 def test_a_column_of_a_far_longer_memory_has_limits_of_its_own(seed: int) -> None:
     at, columns = beside_a_mean_of_91_days(seed, 700)

@@ -146,6 +146,33 @@ def test_days_of_few_rows_say_the_larger_shift_that_they_could_have_shown(shop: 
     assert few[-1] > 4 * usual
 
 
+def test_days_on_which_a_table_still_filled_are_no_reference_and_hide_no_later_shift(tmp_path: Path) -> None:
+    shop = Shop(tmp_path, history=1)
+    filling = [day_of(number, shift=50.0 * (1 - number / 80)).head(5 + 2 * number) for number in range(80)]
+    shop.lake.write("orders", pl.concat([*filling, *(day_of(number) for number in range(80, 160))]), by="day")
+    shop.today = FIRST + timedelta(160)
+    shop.look(promoted=shop.lake.clock())
+    reference = last_reference(shop.lake, "orders")
+    assert reference is not None
+    assert FIRST + timedelta(60) < reference.quiet.start <= FIRST + timedelta(100)
+    found = [shop.land(day_of(160 + number, shift=10.0)) for number in range(4)][-1]
+    assert [(one.column, one.state) for one in found if one.check == "drift" and one.bad] == [("size", "drifted")]
+    redone = filling[40].with_columns(pl.col("size") + 500)
+    shop.lake.write("orders", redone, by="day", replace=[redone["day"][0]])
+    assert [one.day for one in shop.look()] == [shop.today - timedelta(1)]
+
+
+def test_a_table_whose_rows_rise_and_fall_with_the_year_keeps_its_whole_reference(tmp_path: Path) -> None:
+    shop = Shop(tmp_path, history=1)
+    rows = [round(120 + 80 * np.sin(number / 20)) for number in range(160)]
+    shop.lake.write("orders", pl.concat([day_of(number).head(n) for number, n in enumerate(rows)]), by="day")
+    shop.today = FIRST + timedelta(160)
+    shop.look(promoted=shop.lake.clock())
+    reference = last_reference(shop.lake, "orders")
+    assert reference is not None
+    assert reference.quiet.start == FIRST
+
+
 def test_a_lasting_shift_drifts_in_its_column_alone(shop: Shop) -> None:
     found = [shop.land(day_of(HISTORY + number, shift=10.0)) for number in range(4)][-1]
     assert {one.column for one in found if one.state == "drifted"} == {"size"}

@@ -59,6 +59,7 @@ _SLOW = 1.5  # x the memory of the table, and more than two weeks: such a column
 _MAD = 1.4826
 _MOST = 0.5  # share of the days on which a column has rows
 _TINY = 1e-12
+_FAR = 3.5  # scales within which the farthest 1% of the days of a usual column begin
 _STEADY = 0.002  # the least scale: ranks, or a share, by which even a constant column may move
 _MAX_PHI = 0.95
 
@@ -257,18 +258,24 @@ def _calibrated(at: _Ints, name: str, places: Places) -> QuietColumn | None:
     weight = weights(places)
     distance, deviation = compared(places, own_centres(at, places), weight)
     fine = np.isfinite(distance)
-    scale = max(_rms(distance[fine]), _STEADY)
     steps = deviation[fine]
     phi = float(np.clip(_autocorrelation(steps, 1), 0.0, _MAX_PHI))
-    errors = (max(_rms(steps[1:] - phi * steps[:-1]), _STEADY), max(_rms(steps[2:] - phi**2 * steps[:-2]), _STEADY))
-    lasting = [max(_rms(means(steps[:, None], days)[days - 1 :]), _STEADY) for days in _DEVIATIONS]
+    errors = (_scale(steps[1:] - phi * steps[:-1]), _scale(steps[2:] - phi**2 * steps[:-2]))
+    taken = ((distance[fine], _DISTANCE), *((steps, days) for days in _DEVIATIONS))
+    scales = tuple(_scale(means(values[:, None], days)[days - 1 :, 0]) for values, days in taken)
     rows = float(np.median(places.rows[places.known]))
-    return QuietColumn(name, places.kind, weight, centres(at, places), (scale, *lasting), rows, phi, errors)
+    return QuietColumn(name, places.kind, weight, centres(at, places), scales, rows, phi, errors)
 
 
-def _rms(values: _Floats) -> float:
-    """Root mean square; 0 for none."""
-    return float(np.sqrt(np.mean(values**2))) if len(values) else 0.0
+def _scale(values: _Floats) -> float:
+    """Root mean square; more where the farthest values lie further out than a normal's.
+
+    The limits are common to all columns, in their scales: one column with heavy tails would set those of the others.
+    """
+    if not len(values):
+        return _STEADY
+    far = float(np.sort(np.abs(values))[-max(1, math.floor(_ALPHA * (len(values) + 1)))])
+    return max(float(np.sqrt(np.mean(values**2))), far / _FAR, _STEADY)
 
 
 def _memory(deviation: _Floats) -> float:

@@ -16,10 +16,12 @@ from lightkeeper.measure.members import members_of
 from lightkeeper.measure.profile import Profile
 from lightkeeper.watch.kept import NOTHING, Days, Reference
 
-__all__ = ["ENOUGH", "NUMBERING", "Drawing", "Watched", "calibrated", "comparable", "draw", "earlier", "unrepeated"]
+__all__ = ["ENOUGH", "NUMBERING", "Drawing", "Watched", "calibrated", "comparable", "draw", "earlier", "settled", "unrepeated"]
 
 ENOUGH = 28  # days of a reference from which its last third tells how usual new values are
 NUMBERING = frozenset({"row", "file"})  # columns of the landing that only say where a row came from
+_MONTH = 28  # days whose median says how many rows a day has
+_SMALL, _LARGE = 0.25, 0.75  # of the median day's rows: what began below the one has grown up at the other
 _OF_SEGMENT = 30  # rows that a day of a segment usually has
 _SEGMENTS = 4
 _OF_VOLUME = 0.02  # of quiet days, for each statistic of the rows alone: on 25 seeds 1.3% were called bad, 0.9% at half of it
@@ -64,6 +66,21 @@ def draw(watched: Watched, rows: pl.DataFrame, drawing: Drawing) -> Reference:
         number=drawing.number, version=drawing.version, cells=cells, members=members_of(past, numbers), quiet=NOTHING,
         volume=NOTHING, segments=_segments(watched, past, len(days)), known_at=drawing.known_at, why=drawing.why,
     )  # fmt: skip
+
+
+def settled(rows: pl.DataFrame, by: str, days: Sequence[date]) -> Sequence[date]:
+    """Those of some days from which on a table has grown up: while it fills, each week is unlike the one before.
+
+    Only where its first four weeks had less than a quarter of the rows of its median day; else all of them.
+    """
+    counts = rows.filter(pl.col(by).is_in(list(days))).group_by(by).len().sort(by)["len"].cast(pl.Float64)
+    if len(counts) < 2 * _MONTH:
+        return days
+    level, usual = counts.rolling_median(_MONTH).drop_nulls(), float(str(counts.median()))
+    if level[0] >= _SMALL * usual:
+        return days
+    grown = (level >= _LARGE * usual).arg_true()
+    return days[int(grown[0]) + _MONTH - 1 :] if len(grown) else days
 
 
 def comparable(watched: Watched, schema: Mapping[str, pl.DataType]) -> list[str]:

@@ -2,9 +2,9 @@
 
 Owns which days are judged against which reference. The statistics stand in `measure`, what is kept in `kept`.
 
-A reference is drawn from the days before those that are judged first. While it is worth too little it grows week by week;
-then it stands, until a model that learns from the table is promoted, or until twice as many days are known and none of its
-columns drifts.
+A reference is drawn from the days before those that are judged first, without those on which the table still filled. While it
+is worth too little it grows week by week; then it stands, until a model that learns from the table is promoted, or until twice
+as many days are known and none of its columns drifts.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import polars as pl
 from lightkeeper.lake.table import Lake
 from lightkeeper.lake.verdicts import Judged, profiles, references, states
 from lightkeeper.values import BAD, TableVersion, Verdict
-from lightkeeper.watch.drawing import ENOUGH, Drawing, Watched, calibrated, comparable, draw, unrepeated
+from lightkeeper.watch.drawing import ENOUGH, Drawing, Watched, calibrated, comparable, draw, settled, unrepeated
 from lightkeeper.watch.drifted import Effects, Rows, gone
 from lightkeeper.watch.judged_day import judged_day
 from lightkeeper.watch.kept import Days, Reference, counted, known_days, last_reference, profile_rows, reference_rows
@@ -126,14 +126,15 @@ def _first(looking: _Look, days: Sequence[date], before: Reference | None) -> Lo
         new = sum(1 for _ in takewhile(lambda day: day not in seen, reversed(days)))
         if _TWICE * new <= len(days):  # more than all that was known is history, which the reference is drawn from
             held = max(held, min(new, len(days) - ENOUGH))
-    drawn, by = days[:-held] or days, pl.col(looking.watched.by)
+    by = pl.col(looking.watched.by)
     rows = looking.rows.frame.filter(by <= days[-1]).collect()
+    drawn = settled(rows, looking.watched.by, days[:-held] or days)
     why = "the first" if before is None else "a model was promoted, or twice as many days are known"
     number = 1 if before is None else before.number + 1
     drawing = Drawing(number, looking.version.version, looking.lake.clock(), why)
-    reference = draw(looking.watched, rows.filter(by <= drawn[-1]), drawing)
+    reference = draw(looking.watched, rows.filter(by.is_between(drawn[0], drawn[-1])), drawing)
     known = looking.count(reference, rows, Days.none())
-    reference = looking.keep(calibrated(reference, known.upto(drawn[-1])))
+    reference = looking.keep(calibrated(reference, known.between(drawn[0], drawn[-1])))
     return _judged(looking, reference, known, days[-held:])
 
 
@@ -146,12 +147,13 @@ def _again(looking: _Look, days: Sequence[date], reference: Reference) -> Looked
         known = looking.count(reference, rows, known)
     oldest = min(before.days, default=date.min)
     new = {day for day in set(changed) - set(before.days) if day > oldest}  # what came before all that was known is history
-    wanted = sorted({*new, *before.altered(known, changed)[-MOST:], days[-1]})
+    since = [day for day in {*new, *before.altered(known, changed)[-MOST:]} if day >= reference.quiet.start]
+    wanted = sorted({*since, days[-1]})
     first = next((day for day in wanted if day > reference.quiet.end), days[-1])
     grown = [day for day in days if day < first]
     if not reference.quiet.ready and len(grown) >= reference.quiet.days + len(reference.quiet.left_out) + GROWN:
         older = replace(reference, version=looking.version.version, known_at=looking.lake.clock(), why="it grew by days")
-        reference = looking.keep(calibrated(older, known.upto(grown[-1])))
+        reference = looking.keep(calibrated(older, known.between(reference.quiet.start, grown[-1])))
     return _judged(looking, reference, known, wanted)
 
 
