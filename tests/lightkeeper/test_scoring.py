@@ -21,6 +21,14 @@ def test_no_rows_give_no_forecasts() -> None:
     assert (found.height, found.columns) == (0, ["forecast", "low", "high"])
 
 
+def test_without_bands_the_forecasts_are_the_same_and_the_limits_unknown() -> None:
+    fitted = trained(LAMPS, table()).fitted
+    banded, bare = fitted.scored(table()), fitted.scored(table(), banded=False)
+    assert banded["low"].null_count() == 0
+    assert bare["forecast"].equals(banded["forecast"])
+    assert bare["low"].null_count() == bare["high"].null_count() == bare.height
+
+
 def test_a_probability_lies_between_0_and_1_and_has_no_band() -> None:
     found = trained(SOLD, table()).fitted.scored(table())
     assert found["forecast"].is_between(0, 1).all()

@@ -33,6 +33,7 @@ NUMBER_CELLS = 32
 CATEGORIES = 32  # the most frequent ones have a cell each
 KNOWN = 1_000  # distinct values that are remembered, so that a new one is noticed
 _THREADS = 2
+_FEW = 20_000  # rows
 
 PROFILE: dict[str, pl.DataType] = {
     "column": pl.String(), "kind": pl.String(), "type": pl.String(), "rows": pl.Int64(), "nulls": pl.Int64(),
@@ -186,6 +187,8 @@ class Profile:
                 mine = cells_of(found)
             return _profiled(name, found, mine, rows)
 
+        if rows < _FEW:  # threads cost more than they save
+            return cls(rows, {name: one(name) for name in names})
         with ThreadPoolExecutor(_THREADS) as pool:
             made = list(pool.map(one, names))
         return cls(rows, {column.name: column for column in made})

@@ -92,11 +92,14 @@ def scored(model: Model, rows: pl.DataFrame, found: pl.DataFrame, origin: date) 
     ).with_columns(found.get_columns())
 
 
-def matured(model: Model, trained: Trained, table: pl.LazyFrame) -> pl.DataFrame:
-    """A version's forecasts of the known days after those that it learnt from: scored rows, sorted by time and keys."""
+def matured(model: Model, trained: Trained, table: pl.LazyFrame, *, banded: bool = True) -> pl.DataFrame:
+    """A version's forecasts of the known days after those that it learnt from: scored rows, sorted by time and keys.
+
+    Without bands, which cost twice as much as the forecasts, low and high are null.
+    """
     since = table.filter(pl.col(model.time) > trained.last_day, pl.col(model.target).is_not_null())
     rows = since.select(*model.row_key, model.target, *trained.fitted.features).sort(model.row_key).collect()
-    return scored(model, rows, trained.fitted.scored(rows), trained.last_day)
+    return scored(model, rows, trained.fitted.scored(rows, banded=banded), trained.last_day)
 
 
 def reach(model: Model, days: pl.Series) -> date | None:

@@ -17,9 +17,12 @@ __all__ = ["as_served", "moved", "past_as_served", "past_of", "shifts"]
 _AHEAD = 7  # days before its day at which a past forecast is taken to have been made, for the factor that it had
 
 
-def past_of(model: Model, trained: Trained, table: pl.LazyFrame) -> pl.DataFrame:
-    """A version's forecasts of days that it had not learnt from: those that its row keeps, and of days that matured since."""
-    new, held = matured(model, trained, table), calibration_of(trained)
+def past_of(model: Model, trained: Trained, table: pl.LazyFrame, *, banded: bool = True) -> pl.DataFrame:
+    """A version's forecasts of days that it had not learnt from: those that its row keeps, and of days that matured since.
+
+    Without bands those of the days since have a null low and high.
+    """
+    new, held = matured(model, trained, table, banded=banded), calibration_of(trained)
     return new if held is None else pl.concat([held, new.select(held.columns)])
 
 
@@ -65,7 +68,7 @@ def past_as_served(model: Model, rows: pl.DataFrame, factors: pl.DataFrame, ahea
 
 
 def as_served(model: Model, trained: Trained, table: pl.LazyFrame, rows: pl.DataFrame) -> pl.DataFrame:
-    """A version's forecasts of rows of known days as they were served: `forecast`, `low`, `high`, in the order of the rows."""
-    found = trained.fitted.scored(rows)
-    factors = shifts(model, trained, past_of(model, trained, table)) if model.follows else pl.DataFrame()
+    """A version's forecasts of rows of known days as they were served: `forecast`, in the order of the rows; `low`, `high` null."""
+    found = trained.fitted.scored(rows, banded=False)
+    factors = shifts(model, trained, past_of(model, trained, table, banded=False)) if model.follows else pl.DataFrame()
     return past_as_served(model, found.with_columns(rows[model.time]), factors).select(found.columns)

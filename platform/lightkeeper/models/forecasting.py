@@ -201,15 +201,16 @@ def _ahead(model: Model, table: pl.LazyFrame, origin: date, features: Sequence[s
     return rows
 
 
-def calibration(model: Model, who: Server, table: pl.LazyFrame, known: pl.DataFrame) -> pl.DataFrame:
+def calibration(model: Model, who: Server, table: pl.LazyFrame, known: pl.DataFrame, *, banded: bool = True) -> pl.DataFrame:
     """Forecasts of days that the server had not learnt from, beside what came true: scored rows with scales.
 
-    They are those that the version's row keeps, and its forecasts of the days that have matured since.
+    They are those that the version's row keeps, and its forecasts of the days that have matured since; the latter may do without
+    bands.
     """
     origin: date = known[model.time].max()  # type: ignore[assignment]
     if who.trained is None:
         return with_scales(model, _naive_past(model, known, origin), known, origin)
-    return with_scales(model, past_of(model, who.trained, table), known, origin)
+    return with_scales(model, past_of(model, who.trained, table, banded=banded), known, origin)
 
 
 def _naive_past(model: Model, known: pl.DataFrame, origin: date) -> pl.DataFrame:

@@ -62,10 +62,10 @@ class Fitted:
         """The point forecast of each row, in the unit of the target; of a binary target its probability."""
         return self._asked("point", self.matrix(rows))
 
-    def scored(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """`forecast`, `low`, `high` (Float64) of each row; low and high are null where the target has no band."""
+    def scored(self, rows: pl.DataFrame, *, banded: bool = True) -> pl.DataFrame:
+        """`forecast`, `low`, `high` (Float64) of each row; low and high are null where the target has no band, or not asked for."""
         matrix = self.matrix(rows)
-        found = {part: self._asked(part, matrix) for part in self.parts}
+        found = {part: self._asked(part, matrix) for part in self.parts if banded or part == "point"}
         names = {"point": "forecast", "low": "low", "high": "high"}
         return pl.DataFrame([pl.Series(names[part], found.get(part, [None] * rows.height), pl.Float64) for part in PARTS])
 

@@ -113,7 +113,7 @@ def _outcomes(  # noqa: PLR0913, PLR0917 - what a look stands on
         return [Verdict(check, "learning", why) for check in checks_of_outcomes(model)], pl.DataFrame(), None
     recent = outcomes.filter(pl.col(model.time) > last - timedelta(_MATURED))
     mine = recent.filter(pl.col("model_version") == who.name)
-    every = calibration(model, who, table, known)
+    every = calibration(model, who, table, known, banded=False)
     past = every.filter(pl.col(model.time) <= _learnt(who, last))
     levels = () if model.kind == "binary" else model.levels
     missed = _concept(lake, model, _in_units(model, accuracy(_losses(model, unmoved(mine)), _losses(model, past))))
