@@ -261,21 +261,29 @@ def _calibrated(at: _Ints, name: str, places: Places) -> QuietColumn | None:
     steps = deviation[fine]
     phi = float(np.clip(_autocorrelation(steps, 1), 0.0, _MAX_PHI))
     errors = (_scale(steps[1:] - phi * steps[:-1]), _scale(steps[2:] - phi**2 * steps[:-2]))
-    taken = ((distance[fine], _DISTANCE), *((steps, days) for days in _DEVIATIONS))
-    scales = tuple(_scale(means(values[:, None], days)[days - 1 :, 0]) for values, days in taken)
+    apart = max(_rms(distance[fine]), _scale(_lasting(distance[fine], _DISTANCE)))
+    scales = (apart, *(_scale(_lasting(steps, days)) for days in _DEVIATIONS))
     rows = float(np.median(places.rows[places.known]))
     return QuietColumn(name, places.kind, weight, centres(at, places), scales, rows, phi, errors)
 
 
 def _scale(values: _Floats) -> float:
-    """Root mean square; more where the farthest values lie further out than a normal's.
+    """Root mean square; more where the farthest values lie further out than a usual column's.
 
     The limits are common to all columns, in their scales: one column with heavy tails would set those of the others.
     """
-    if not len(values):
-        return _STEADY
-    far = float(np.sort(np.abs(values))[-max(1, math.floor(_ALPHA * (len(values) + 1)))])
-    return max(float(np.sqrt(np.mean(values**2))), far / _FAR, _STEADY)
+    far = float(np.sort(np.abs(values))[-max(1, math.floor(_ALPHA * (len(values) + 1)))]) if len(values) else 0.0
+    return max(_rms(values), far / _FAR, _STEADY)
+
+
+def _rms(values: _Floats) -> float:
+    """Root mean square; 0 for none."""
+    return float(np.sqrt(np.mean(values**2))) if len(values) else 0.0
+
+
+def _lasting(values: _Floats, days: int) -> _Floats:
+    """The means of so many days each."""
+    return means(values[:, None], days)[days - 1 :, 0]
 
 
 def _memory(deviation: _Floats) -> float:
