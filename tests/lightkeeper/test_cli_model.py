@@ -85,6 +85,14 @@ def test_which_version_served_on_a_day_is_one_question(tmp_path: Path) -> None:
     assert [one["serves"] for one in served] == ["lamps:naive", "lamps:naive", "lamps:v1"]
 
 
+def test_a_naive_forecast_that_a_judgement_left_in_its_place_was_kept_and_not_promoted(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    home.create(HomeRecord("sample", "small", 700, CUT, NOW))
+    promoted(Lake(home.lake, clock=lambda: NOW), Decision("lamps", "promoted", 0, "run 1", "not better", against=0))
+    said = CliRunner().invoke(app, ["model", "champion", "lamps", "--home", str(home.root)]).output
+    assert "kept by run 1" in said
+
+
 def test_before_anything_is_known_of_a_model_nobody_served(run: Run) -> None:
     before = NOW.date() - timedelta(1)
     assert str(run("champion", "lamps", "--as-of", str(before)).exception) == (

@@ -52,7 +52,9 @@ def _served(lake: Lake, model: str, as_of: date | None) -> Mapping[str, Any]:
     if known and at < (begun := min(known.values())):
         what = next(what for what, since in known.items() if since == begun)
         raise Refused(f"Nobody served {model} on {as_of}: the first that is known of it is a {what} of {moment(begun)} UTC.")
-    return [row for row in rows(lake, model).iter_rows(named=True) if row["since"] is None or row["since"] <= at][-1]
+    *earlier, found = [row for row in rows(lake, model).iter_rows(named=True) if row["since"] is None or row["since"] <= at]
+    kept = bool(earlier) and earlier[-1]["serves"] == found["serves"] and found["action"] == "promoted"
+    return {**found, "action": "kept"} if kept else found
 
 
 def _known(lake: Lake, model: str) -> dict[str, datetime]:
