@@ -162,6 +162,36 @@ def test_days_on_which_a_table_still_filled_are_no_reference_and_hide_no_later_s
     assert [one.day for one in shop.look()] == [shop.today - timedelta(1)]
 
 
+def grown_up(folder: Path, few: list[int], days: int, key: tuple[str, ...] = ()) -> Shop:
+    """A shop whose first days had few rows, and whose reference is drawn when it is so many days old."""
+    shop = Shop(folder, Watched("orders", "day", key=key), history=1)
+    rows = [*few, *[ROWS] * (days - len(few))]
+    shop.lake.write("orders", pl.concat([day_of(number).head(n) for number, n in enumerate(rows)]), by="day")
+    shop.today = FIRST + timedelta(days)
+    shop.look(promoted=shop.lake.clock())
+    return shop
+
+
+def test_a_young_reference_grows_week_by_week_also_where_the_days_on_which_the_table_filled_are_left_out(tmp_path: Path) -> None:
+    shop, ends = grown_up(tmp_path, [2] * 26, 64), []
+    for number in range(64, 78):
+        shop.land(day_of(number))
+        reference = last_reference(shop.lake, "orders")
+        assert reference is not None
+        assert reference.quiet.start > FIRST + timedelta(26)
+        ends.append(reference.quiet.end)
+    assert sorted(ends.count(one) for one in set(ends)) == [7, 7]
+
+
+def test_a_young_reference_of_which_every_day_was_taken_back_is_no_error(tmp_path: Path) -> None:
+    shop = grown_up(tmp_path, [2] * 26, 64)
+    reference = last_reference(shop.lake, "orders")
+    assert reference is not None
+    taken = pl.date_range(reference.quiet.start, shop.today, eager=True).to_list()
+    shop.lake.write("orders", day_of(0).head(0), by="day", replace=taken)
+    assert states(shop.land(day_of(65)), "volume") == {"learning"}
+
+
 def test_a_table_whose_rows_rise_and_fall_with_the_year_keeps_its_whole_reference(tmp_path: Path) -> None:
     shop = Shop(tmp_path, history=1)
     rows = [round(120 + 80 * np.sin(number / 20)) for number in range(160)]

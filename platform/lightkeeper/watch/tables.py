@@ -150,7 +150,7 @@ def _again(looking: _Look, days: Sequence[date], reference: Reference) -> Looked
     since = [day for day in {*new, *before.altered(known, changed)[-MOST:]} if day >= reference.quiet.start]
     wanted = sorted({*since, days[-1]})
     first = next((day for day in wanted if day > reference.quiet.end), days[-1])
-    grown = [day for day in days if day < first]
+    grown = [day for day in days if reference.quiet.start <= day < first]  # days before it are none of a reference's
     if not reference.quiet.ready and len(grown) >= reference.quiet.days + len(reference.quiet.left_out) + GROWN:
         older = replace(reference, version=looking.version.version, known_at=looking.lake.clock(), why="it grew by days")
         reference = looking.keep(calibrated(older, known.between(reference.quiet.start, grown[-1])))
