@@ -157,9 +157,6 @@ def test_days_on_which_a_table_still_filled_are_no_reference_and_hide_no_later_s
     assert FIRST + timedelta(60) < reference.quiet.start <= FIRST + timedelta(100)
     found = [shop.land(day_of(160 + number, shift=10.0)) for number in range(4)][-1]
     assert [(one.column, one.state) for one in found if one.check == "drift" and one.bad] == [("size", "drifted")]
-    redone = filling[40].with_columns(pl.col("size") + 500)
-    shop.lake.write("orders", redone, by="day", replace=[redone["day"][0]])
-    assert [one.day for one in shop.look()] == [shop.today - timedelta(1)]
 
 
 def grown_up(folder: Path, few: list[int], days: int, key: tuple[str, ...] = ()) -> Shop:
@@ -170,6 +167,21 @@ def grown_up(folder: Path, few: list[int], days: int, key: tuple[str, ...] = ())
     shop.today = FIRST + timedelta(days)
     shop.look(promoted=shop.lake.clock())
     return shop
+
+
+@pytest.mark.parametrize(("key", "repeated"), [((), "unknown"), (("code",), "failed")])
+def test_a_corrected_day_from_before_the_reference_passes_or_tells_nothing_but_repeated_keys(
+    tmp_path: Path, key: tuple[str, ...], repeated: str
+) -> None:
+    shop, day = grown_up(tmp_path, [5 + number // 2 for number in range(60)], 160, key), FIRST + timedelta(40)
+    rows = day_of(40).head(30)
+    broken = rows.with_columns(size=pl.lit(None, dtype=pl.Float64), code=pl.lit("once"))
+    for landed, nulls, duplicates in ((broken, "unknown", repeated), (rows, "passed", "passed")):
+        shop.lake.write("orders", landed, by="day", replace=[day])
+        judged = shop.look()
+        assert [one.day for one in judged] == [day, shop.today - timedelta(1)]
+        found = list(judged[0].verdicts)
+        assert (states(found, "nulls"), states(found, "duplicates")) == ({nulls}, {duplicates})
 
 
 def test_a_young_reference_grows_week_by_week_also_where_the_days_on_which_the_table_filled_are_left_out(tmp_path: Path) -> None:

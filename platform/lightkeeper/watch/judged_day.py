@@ -69,13 +69,24 @@ def judged_day(watched: Watched, rows: Rows, reference: Reference, known: Days, 
         day: that is judged.
     """
     seen = _Seen.of(reference, known, day, {str(one.column) for one in gone(rows, reference)})
-    return [
+    found = [
         _volume(reference, seen),
         *_rates(reference, seen),
         _repeats(watched.key, seen) if watched.key else _duplicates(seen),
         _members(watched, reference, seen),
         *drift(rows, reference, known, day),
     ]
+    if day >= reference.quiet.start:
+        return found
+    return [one if watched.key and one.check == "duplicates" else _beside(reference.quiet.start, one) for one in found]
+
+
+def _beside(start: date, one: Verdict) -> Verdict:
+    """Of a day before the reference, when the table may have filled still: it can be as usual; that it is not says nothing."""
+    if not one.bad:
+        return one
+    why = f"{one.why} The day lies before the reference, which begins on {start}: what was usual then is not known."
+    return replace(one, state="unknown", why=why)
 
 
 def _volume(reference: Reference, seen: _Seen) -> Verdict:

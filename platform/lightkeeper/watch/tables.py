@@ -147,8 +147,7 @@ def _again(looking: _Look, days: Sequence[date], reference: Reference) -> Looked
         known = looking.count(reference, rows, known)
     oldest = min(before.days, default=date.min)
     new = {day for day in set(changed) - set(before.days) if day > oldest}  # what came before all that was known is history
-    since = [day for day in {*new, *before.altered(known, changed)[-MOST:]} if day >= reference.quiet.start]
-    wanted = sorted({*since, days[-1]})
+    wanted = sorted({*new, *before.altered(known, changed)[-MOST:], days[-1]})
     first = next((day for day in wanted if day > reference.quiet.end), days[-1])
     grown = [day for day in days if reference.quiet.start <= day < first]  # days before it are none of a reference's
     if not reference.quiet.ready and len(grown) >= reference.quiet.days + len(reference.quiet.left_out) + GROWN:
