@@ -228,6 +228,25 @@ def test_a_column_that_vanished_and_one_that_became_a_text_fail_with_both_versio
     assert "is String" in found["size"].why
 
 
+def test_segments_of_a_column_that_vanished_hold_up_no_new_reference_and_are_unknown(tmp_path: Path) -> None:
+    shop = Shop(tmp_path, Watched("orders", "day", segments=("shop",)))
+    shop.lake.migrate("orders", lambda rows: rows.drop("shop"), "the till changed")
+    shop.today += timedelta(1)
+    found = {one.column: one for one in shop.look(promoted=shop.lake.clock())[-1].verdicts if one.check == "drift"}
+    assert (found["size"].state, found["shop"].state) == ("passed", "unknown")
+    assert found["shop"].why == "shop is declared to be watched by its segments, and orders@1 has no such column."
+
+
+def test_a_date_column_may_have_the_name_of_what_is_counted(tmp_path: Path) -> None:
+    lake = Lake(tmp_path, clock=lambda: datetime.combine(FIRST + timedelta(HISTORY), datetime.min.time(), UTC))
+    for name in ("len", "rows", "count", "value"):
+        lake.write(
+            f"orders_{name}", pl.concat([day_of(number).head(9).rename({"day": name}) for number in range(HISTORY)]), by=name
+        )
+        judged = look(lake, Watched(f"orders_{name}", name), lake.version(f"orders_{name}")).judged
+        assert len(judged) == HELD
+
+
 def test_new_values_of_a_column_with_more_values_than_are_listed_are_told_to_go_unnoticed(shop: Shop) -> None:
     found = [one for one in shop.land(day_of(HISTORY)) if one.check == "categories"]
     assert [one.state for one in found] == ["passed"]

@@ -73,7 +73,8 @@ def settled(rows: pl.DataFrame, by: str, days: Sequence[date]) -> Sequence[date]
 
     Only where its first four weeks had less than a quarter of the rows of its median day; else all of them.
     """
-    counts = rows.filter(pl.col(by).is_in(list(days))).group_by(by).len().sort(by)["len"].cast(pl.Float64)
+    known = rows.select(day=by).filter(pl.col("day").is_in(list(days)))
+    counts = known.group_by("day").len().sort("day")["len"].cast(pl.Float64)
     if len(counts) < 2 * _MONTH:
         return days
     level, usual = counts.rolling_median(_MONTH).drop_nulls(), float(str(counts.median()))
@@ -127,7 +128,7 @@ def unrepeated(watched: Watched, rows: pl.DataFrame) -> list[str] | None:
 def _segments(watched: Watched, rows: pl.DataFrame, days: int) -> dict[str, tuple[str, str]]:
     """The most frequent values of the declared columns, where a day usually has enough rows of them."""
     found = {}
-    for column in watched.segments:
+    for column in (one for one in watched.segments if one in rows.columns):
         counts = rows[column].alias("value").cast(pl.String).drop_nulls().value_counts(sort=True).head(_SEGMENTS)
         for value, n in counts.iter_rows():
             if n >= _OF_SEGMENT * days:

@@ -75,10 +75,18 @@ def judged_day(watched: Watched, rows: Rows, reference: Reference, known: Days, 
         _repeats(watched.key, seen) if watched.key else _duplicates(seen),
         _members(watched, reference, seen),
         *drift(rows, reference, known, day),
+        *_unsegmented(watched, rows, seen.lost),
     ]
     if day >= reference.quiet.start:
         return found
     return [one if watched.key and one.check == "duplicates" else _beside(reference.quiet.start, one) for one in found]
+
+
+def _unsegmented(watched: Watched, rows: Rows, lost: Collection[str]) -> list[Verdict]:
+    """Columns whose segments are declared and that are not there; of a column that the reference still has drift tells."""
+    there = {*rows.frame.collect_schema(), *lost}
+    why = f"is declared to be watched by its segments, and {rows.version} has no such column."
+    return [Verdict("drift", "unknown", f"{name} {why}", column=name) for name in watched.segments if name not in there]
 
 
 def _beside(start: date, one: Verdict) -> Verdict:
