@@ -21,6 +21,7 @@ __all__ = [
     "Verdict",
     "Window",
     "check_name",
+    "plural",
     "version_name",
 ]
 
@@ -73,6 +74,11 @@ class ModelVersion:
         if not colon or not number.isascii() or not number.isdigit() or int(number) == 0:
             raise BadName(f"{text!r} is no model version: write it like demand:v3.")
         return cls(check_name(name), int(number))
+
+
+def plural(number: int, one: str, many: str = "") -> str:
+    """`1 day`, `1,200 days`, in a sentence; `many` where it is more than an s that is added: "is missing", "are missing"."""
+    return f"{number:,} {one if number == 1 else many or f'{one}s'}"
 
 
 def version_name(model: str, number: int) -> str:

@@ -235,7 +235,7 @@ def test_before_eight_runs_the_declared_limit_holds(declared: float | None, stat
     slow, _, rate = run_time(runs([1.0] * 7), 20, None, 5, declared)
     assert (slow.state, rate.state) == (state, "learning")
     assert slow.limit == declared
-    assert ("1 are missing" in slow.why) == (declared is None)
+    assert ("1 is missing" in slow.why) == (declared is None)
 
 
 def test_no_history_at_all_is_learning_and_another_frame_is_refused() -> None:

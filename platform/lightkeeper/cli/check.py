@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["accept", "history", "register", "run"]
 
 _COLOURS = {"failed": "bold red", "drifted": "bold yellow", "learning": "cyan", "unknown": "magenta", "passed": "green"}
-_DIFFERING = re.compile(r"\w+[_:@][\w:@]*|\w*days?\b|\d[\d.,%-]*")  # names, days and numbers in a sentence
+_DIFFERING = re.compile(r"\w+[_:@][\w:@]*|\w*days?\b|\b(?:rows?|is|are|has|have)\b|\d[\d.,%-]*")  # names, days, numbers, plurals
 
 NameArgument = Annotated[str | None, typer.Argument(metavar="TABLE|MODEL", help="A table, an asset or a model; all without.")]
 

@@ -25,7 +25,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from lightkeeper.errors import Refused
-from lightkeeper.values import Verdict
+from lightkeeper.values import Verdict, plural
 
 __all__ = ["BAND_OF_SD", "WINDOWS", "adjusted", "anomalies", "more_than_a_day"]
 
@@ -197,7 +197,8 @@ def _verdict(frame: pl.DataFrame, q: float, counts: int, strata: int) -> tuple[s
         said += f", the clearest {first['direction']} its forecast {over} (p {first['p']:.2g})"
     elif frame.height * smallest > q:
         missing = (
-            f"no single one could be, as p is never below {smallest:.2g}: {needed - 1 - counts:,} more days of series are needed"
+            f"no single one could be, as p is never below {smallest:.2g}:"
+            f" {plural(needed - 1 - counts, 'more day of series is', 'more days of series are')} needed"
         )
         return "learning", f"{said}, and {missing} to calibrate on{', in each stratum' if strata > 1 else ''}.", 0.0
     return (

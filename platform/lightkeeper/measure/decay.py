@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from lightkeeper.errors import Refused
 from lightkeeper.measure.paired import paired
-from lightkeeper.values import Verdict
+from lightkeeper.values import Verdict, plural
 
 __all__ = ["FEWEST", "FEWEST_BACKTEST", "accuracy", "covers"]
 
@@ -95,7 +95,8 @@ def covers(days: pl.DataFrame, level: float) -> Verdict:
         raise Refused(f"Coverage at {level}: give a level between 0 and 1, and of each day no more rows inside than there are.")
     n, inside = counts[counts[:, 0] > 0].T
     if len(n) < FEWEST:
-        why = f"{len(n)} days have rows with a band at {level:.0%} and an outcome; {FEWEST - len(n)} more are needed of {FEWEST}."
+        had = f"{plural(len(n), 'day has', 'days have')} rows with a band at {level:.0%} and an outcome"
+        why = f"{had}; {plural(FEWEST - len(n), 'more is', 'more are')} needed of {FEWEST}."
         return Verdict("coverage", "learning", why, n=int(n.sum()))
     share = float(inside.sum() / n.sum())
     of_days, df = _error((inside - share * n) / n.mean())

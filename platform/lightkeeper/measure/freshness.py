@@ -21,7 +21,7 @@ import numpy as np
 import polars as pl
 
 from lightkeeper.errors import BadDeclaration, Refused
-from lightkeeper.values import Verdict
+from lightkeeper.values import Verdict, plural
 
 __all__ = ["FEWEST", "Usual", "arrivals", "fresh", "model_age", "span"]
 
@@ -160,14 +160,15 @@ def fresh(newest: date | None, now: datetime, usual: Usual | None, fresh_within:
         off = sum((_closed(now, newest, n, known) for n in range(1, (now.date() - newest).days + 1)), timedelta(0))
         limit = _hours(fresh_within + off)
         without = f" and {_hours(off):,.1f} on which no data are expected" if off else ""
-        why = f"{said}; promised are {_hours(fresh_within):,.1f} hours{without}, by {days} earlier days."
+        why = f"{said}; promised are {_hours(fresh_within):,.1f} hours{without}, by {plural(days, 'earlier day')}."
         return Verdict("freshness", "failed" if age > limit else "passed", why, age, limit, days, extra=extra)
     if known is None or not known.limit or missing is None:
-        needed = f"nothing is promised, and {FEWEST} days and arrivals tell what is usual, of which {days} days are known"
-        return Verdict("freshness", "learning", f"{said}; {needed}.", age, None, days, extra=extra)
+        needed = f"nothing is promised, and {FEWEST} days and arrivals tell what is usual"
+        why = f"{said}; {needed}, of which {plural(days, 'day is', 'days are')} known."
+        return Verdict("freshness", "learning", why, age, None, days, extra=extra)
     late_at = known.late_at(missing)
     limit = _hours(late_at - _start(newest + timedelta(days=1)))
-    why = f"{said}, and late from {late_at:%Y-%m-%d %H:%M} UTC (limit {limit:,.1f} hours), by {days} earlier days."
+    why = f"{said}, and late from {late_at:%Y-%m-%d %H:%M} UTC (limit {limit:,.1f} hours), by {plural(days, 'earlier day')}."
     state = "failed" if now > late_at else "passed"
     if state == "passed" and known.limit[missing.weekday()] - known.median[missing.weekday()] > _LONGEST:
         state = "learning"
@@ -234,14 +235,14 @@ def model_age(
         why = f"{old} and {new}, of which one lies after now ({now:%Y-%m-%d %H:%M} UTC): the clock or the day is wrong."
         return [Verdict(check, "unknown", why, n=n) for check in ("age", "unlearnt")]
     found = {"age": (now.date() - since).days, "unlearnt": n}
-    words = {"age": f"{old}, {found['age']} days ago", "unlearnt": f"{old} and {new}, {n} days more"}
+    words = {"age": f"{old}, {plural(found['age'], 'day')} ago", "unlearnt": f"{old} and {new}, {plural(n, 'day')} more"}
     return [_aged(check, words[check], days, max_age_days, n) for check, days in found.items()]
 
 
 def _aged(check: str, words: str, days: int, most: int | None, n: int) -> Verdict:
     if most is None:
         return Verdict(check, "unknown", f"{words}; no limit is declared to judge it by.", days, None, n)
-    return Verdict(check, "failed" if days > most else "passed", f"{words}; the limit is {most} days.", days, most, n)
+    return Verdict(check, "failed" if days > most else "passed", f"{words}; the limit is {plural(most, 'day')}.", days, most, n)
 
 
 def _start(day: date) -> datetime:

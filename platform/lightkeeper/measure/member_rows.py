@@ -18,7 +18,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from lightkeeper.measure.anomaly import BAND_OF_SD, WINDOWS, adjusted, anomalies, more_than_a_day
-from lightkeeper.values import Verdict
+from lightkeeper.values import Verdict, plural
 
 __all__ = ["CHECK", "HISTORY", "MemberRows", "member_rows"]
 
@@ -96,7 +96,8 @@ def _without(days: Sequence[date], columns: Sequence[MemberRows], judged: Sequen
     if judged:
         return Verdict(CHECK, "learning", f"No {days[-1]:%A} is known yet that {days[-1]} could be compared with.")
     if columns and missing > 0:
-        return Verdict(CHECK, "learning", f"{len(days)} days are known; {missing} more tell which values come again.")
+        known = plural(len(days), "day is", "days are")
+        return Verdict(CHECK, "learning", f"{known} known; {plural(missing, 'more tells', 'more tell')} which values come again.")
     return Verdict(CHECK, "passed", "No column of this table, its key aside, has values that come again day by day.", 0.0, 0.0)
 
 

@@ -22,7 +22,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from lightkeeper.errors import Refused, TooLittle
-from lightkeeper.values import Verdict
+from lightkeeper.values import Verdict, plural
 
 __all__ = ["FEWEST", "Norm", "run_time", "volume"]
 
@@ -136,7 +136,7 @@ def volume(day_counts: pl.DataFrame, day: date, rows: int) -> Verdict:
     same = [count for one, count in zip(dates, counts, strict=True) if one.weekday() == day.weekday()]
     empty = same.count(0)
     seldom = empty >= max(2, _OFTEN * len(same))  # rows on such a day are not certain
-    said, alike = f"{rows:,} rows on {day:%A} {day}", len(same) - empty
+    said, alike = f"{plural(rows, 'row')} on {day:%A} {day}", len(same) - empty
     if len(some) < FEWEST or (alike < _ALIKE and not seldom):
         missing = f"{max(0, FEWEST - len(some))} and {0 if seldom else max(0, _ALIKE - alike)} are missing"
         why = f"{said}; what is usual is learnt from {FEWEST} days with rows, {_ALIKE} of them {day:%A}s, of which {missing}."
@@ -240,7 +240,7 @@ def _declared(learning: Verdict, seconds: float, most: float) -> Verdict:
 
 
 def _lacking(n: int) -> str:
-    return f"the norm is learnt from {FEWEST} runs, and {FEWEST - n} are missing."
+    return f"the norm is learnt from {FEWEST} runs, and {plural(FEWEST - n, 'is', 'are')} missing."
 
 
 def _in_rows(slow: Verdict, seconds: float, rows: int | None) -> Verdict:

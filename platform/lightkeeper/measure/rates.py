@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightkeeper.errors import Refused
-from lightkeeper.values import Verdict
+from lightkeeper.values import Verdict, plural
 
 __all__ = ["FEWEST", "nearest", "rate"]
 
@@ -88,23 +88,26 @@ def rate(check: str, column: str | None, history: Sequence[tuple[int, int]], k: 
     days = [pair for pair in history if pair[1]]
     if not n:
         return Verdict(
-            check, "unknown", f"The day has 0 rows, so that no share was measured against {len(days)} days.", column=column
+            check,
+            "unknown",
+            f"The day has 0 rows, so that no share was measured against {plural(len(days), 'day')}.",
+            column=column,
         )
     if len(days) < FEWEST:
-        missing = f"{FEWEST - len(days)} more days are needed of {FEWEST} that tell what is usual"
-        return Verdict(check, "learning", f"{k:,} of {n:,} rows ({k / n:.2%}); {missing}.", k / n, None, n, column)
+        missing = f"{plural(FEWEST - len(days), 'more day is', 'more days are')} needed of {FEWEST} that tell what is usual"
+        return Verdict(check, "learning", f"{k:,} of {plural(n, 'row')} ({k / n:.2%}); {missing}.", k / n, None, n, column)
     usual = _quiet(np.array(days, np.float64))
     reached = _reached(days)
     limit = min(max(usual.limit(n, _ALPHA), usual.mean + floor, reached), 1.0)
     left_out = len(days) - usual.days
     why = (
-        f"{k:,} of {n:,} rows ({k / n:.2%}); usual are {usual.mean:.2%}, and the limit is {limit:.2%}, by {usual.days} days"
+        f"{k:,} of {plural(n, 'row')} ({k / n:.2%}); usual are {usual.mean:.2%}, and the limit is {limit:.2%}, by {usual.days} days"
         f"{f' without the {left_out} worst' if left_out else ''}."
     )
     extra = {"usual": usual.mean, "left_out": left_out}
     by_chance = reached < 1 or usual.mean**n >= _ALPHA  # else all rows have it on days that come again and again
     if k and limit >= 1 and usual.mean < _HALF and by_chance:
-        why = f"{why.removesuffix('.')}: with {n:,} row{'s' if n > 1 else ''} a day no share could fail."
+        why = f"{why.removesuffix('.')}: with {plural(n, 'row')} a day no share could fail."
         return Verdict(check, "unknown", why, k / n, limit, n, column, extra=extra)
     return Verdict(check, "failed" if k / n > limit else "passed", why, k / n, limit, n, column, extra=extra)
 

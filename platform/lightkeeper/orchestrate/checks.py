@@ -231,6 +231,8 @@ def _lost(plan: Plan, lake: Lake, last: Judged, rows: Mapping[date, int]) -> Ite
     for day, n in found.items():
         if day not in told or (last.day is not None and day > last.day):
             why = f"All {n:,} lines of {day} break the contract: none of them landed."
+            if n == 1:
+                why = f"The one line of {day} breaks the contract: it did not land."
             verdict = Verdict("contract", "failed", why, 1.0, 0.0, n)
             yield Judged(last.version, day, run_id=last.run_id, verdicts=(verdict,))
 

@@ -11,7 +11,7 @@ from lightkeeper.lake.ledger import Ledger
 from lightkeeper.lake.table import Lake
 from lightkeeper.measure.freshness import Usual, arrivals, fresh
 from lightkeeper.measure.rates import nearest, rate
-from lightkeeper.values import Verdict
+from lightkeeper.values import Verdict, plural
 
 __all__ = ["contract", "freshness", "lost"]
 
@@ -66,6 +66,6 @@ def contract(lake: Lake, table: str, rejected: str, day: date, rows: Mapping[dat
         for rule in rules
     ]
     if not found:
-        lines = f"All {totals[day]:,} lines keep the contract, as all before them did."
-        return [Verdict("contract", "passed", lines, 0.0, n=totals[day])]
-    return nearest("contract", found, f"{len(rules)} rules were broken now or before.")
+        lines = "The one line keeps" if totals[day] == 1 else f"All {totals[day]:,} lines keep"
+        return [Verdict("contract", "passed", f"{lines} the contract, as all before did.", 0.0, n=totals[day])]
+    return nearest("contract", found, f"{plural(len(rules), 'rule was', 'rules were')} broken now or before.")

@@ -17,7 +17,7 @@ from lightkeeper.measure.drift import like_sd
 from lightkeeper.measure.kinds import Told, tell
 from lightkeeper.measure.profile import ColumnProfile
 from lightkeeper.measure.quiet import Quiet
-from lightkeeper.values import TableVersion, Verdict
+from lightkeeper.values import TableVersion, Verdict, plural
 from lightkeeper.watch.drawing import NUMBERING
 from lightkeeper.watch.kept import LEVEL, Days, Reference, parts_of
 
@@ -63,7 +63,12 @@ def drift(rows: Rows, reference: Reference, known: Days, day: date) -> list[Verd
     judged = {str(one.column) for one in vanished} | {one.column for one in found}
     few = not reference.quiet.columns and len(known.days) <= FEW
     unjudged = [
-        Verdict("drift", "learning", f"{name}: {len(known.days)} days are known, too few to compare with.", column=name)
+        Verdict(
+            "drift",
+            "learning",
+            f"{name}: {plural(len(known.days), 'day is', 'days are')} known, too few to compare with.",
+            column=name,
+        )
         if few
         else Verdict("drift", "unknown", f"{name} has no {_missing(one)}, so that none are compared.", column=name)
         for name, one in names.items()
@@ -111,7 +116,7 @@ def _verdict(rows: Rows, reference: Reference, found: Found, told: Told | None) 
     jumped = found.jumped and found.effect < found.smallest
     where = f" where {segment}" if "=" in segment else ""
     size, least = _sizes(found, segment)
-    why = f"{column}{where}: {size} in the last 3 days ({found.rows:,} values against {quiet.days} days)"
+    why = f"{column}{where}: {size} in the last 3 days ({plural(found.rows, 'value')} against {plural(quiet.days, 'day')})"
     why += f". {_learning(rows, quiet)}" if state == "learning" else f"; {_beside(found, state, least, jumped=jumped)}"
     extra: dict[str, Any] = {"strength": round(found.strength, 4), "smallest": found.smallest, "tau": round(quiet.tau, 2)}
     if column in rows.effects and not segment:
