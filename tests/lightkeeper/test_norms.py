@@ -230,6 +230,17 @@ def test_a_slow_run_is_told_in_rows_a_second_too_with_twice_its_limit() -> None:
     assert (rate.measured, rate.limit) == (25.0, pytest.approx(1000 / (slow.limit or 0)))
 
 
+def test_a_rate_far_below_one_row_a_second_is_told_with_its_digits() -> None:
+    slow, _, rate = run_time(runs([60.0] * 20, [1] * 20), 75.0, None, 1)
+    assert (slow.state, rate.state) == ("passed", "passed")
+    assert rate.why.startswith("0.013 rows a second; usual are 0.017, and the limit is 0.00")
+
+
+@pytest.mark.parametrize(("rows", "said"), [(0, "The run has 0 rows in 2.0 s:"), (None, "How many rows the run has is not known:")])
+def test_a_run_without_rows_and_one_of_which_they_are_not_known_say_which_they_are(rows: int | None, said: str) -> None:
+    assert run_time(runs([1.0] * 20), 2.0, None, rows)[2].why.startswith(said)
+
+
 @pytest.mark.parametrize(("declared", "state"), [(None, "learning"), (30.0, "passed"), (10.0, "failed")])
 def test_before_eight_runs_the_declared_limit_holds(declared: float | None, state: str) -> None:
     slow, _, rate = run_time(runs([1.0] * 7), 20, None, 5, declared)

@@ -11,6 +11,7 @@ from lightkeeper.lake.suspects import follow, lasting, suspects
 from lightkeeper.lake.table import Lake
 from lightkeeper.lake.verdicts import Judged, record, states
 from lightkeeper.values import TableVersion, Verdict
+from lightkeeper.watch import runs
 
 FIRST, SECOND = date(2026, 3, 2), date(2026, 3, 3)
 
@@ -46,3 +47,9 @@ def test_a_day_that_is_looked_at_again_counts_once_and_one_that_passes_ends_it(l
     assert look(lake, "passed", SECOND) == ("passed", 0, SECOND, SECOND)
     assert look(lake, "unknown", None) == ("unknown", 0, date(2026, 3, 9), SECOND)
     assert look(lake, "failed", date(2026, 3, 4)) == ("failed", 1, date(2026, 3, 4), date(2026, 3, 4))
+
+
+@pytest.mark.parametrize(("rows", "said"), [(0, "The run has 0 rows"), (None, "How many rows the run has is not known")])
+def test_a_run_that_left_its_table_empty_is_told_as_such(lake: Lake, rows: int | None, said: str) -> None:
+    found = runs.look(lake, TableVersion("sales", 1), "run", runs.Cost(1.0, None, rows))
+    assert [one.why.startswith(said) for one in found.verdicts if one.check == "rows_per_second"] == [True]

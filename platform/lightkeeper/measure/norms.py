@@ -207,11 +207,11 @@ def _of_run(check: str, past: pl.DataFrame, measured: float | None, rows: int | 
     if measured is None:
         return Verdict(check, "unknown", f"Nothing was measured of {check} in this run, to compare with n {known.height}.")
     if known.height < FEWEST:
-        return Verdict(check, "learning", f"{measured:,.1f} {unit}; {_lacking(known.height)}", measured, n=known.height)
+        return Verdict(check, "learning", f"{_figure(measured)} {unit}; {_lacking(known.height)}", measured, n=known.height)
     norm = Norm.of(_as_with(values, known["rows"].to_numpy(), rows), floor=_FLOOR_OF_RUNS)
     usual, limit = norm.usual(), max(norm.limits()[1], norm.usual() + slack)
     state = "failed" if measured > limit else "passed"
-    why = f"{measured:,.1f} {unit}; usual are {usual:,.1f}, and the limit is {limit:,.1f}, by {norm.n} runs."
+    why = f"{_figure(measured)} {unit}; usual are {_figure(usual)}, and the limit is {_figure(limit)}, by {norm.n} runs."
     return Verdict(check, state, why, measured, limit, norm.n, extra={"norm": usual, "twice_limit": 2 * limit})
 
 
@@ -235,7 +235,9 @@ def _slope(y: _Floats, x: _Floats) -> float:
 
 def _declared(learning: Verdict, seconds: float, most: float) -> Verdict:
     state, extra = "failed" if seconds > most else "passed", {"norm": None, "twice_limit": 2 * most}
-    why = f"{seconds:,.1f} s; the declared limit is {most:,.1f} s, and holds until {FEWEST} runs are known, with n {learning.n}."
+    why = (
+        f"{_figure(seconds)} s; the declared limit is {most:,.1f} s, and holds until {FEWEST} runs are known, with n {learning.n}."
+    )
     return Verdict("run_time", state, why, seconds, most, learning.n, extra=extra)
 
 
@@ -243,12 +245,18 @@ def _lacking(n: int) -> str:
     return f"the norm is learnt from {FEWEST} runs, and {plural(FEWEST - n, 'is', 'are')} missing."
 
 
+def _figure(value: float) -> str:
+    """`1,234.5`; two digits of what is small: a model has one row after a minute."""
+    return f"{value:,.1f}" if value >= 1 or not value else f"{value:.2g}"
+
+
 def _in_rows(slow: Verdict, seconds: float, rows: int | None) -> Verdict:
     check, norm = "rows_per_second", slow.extra.get("norm")
     if not rows:
-        return Verdict(check, "unknown", f"The run has {rows} rows in {seconds:,.1f} s: no rate, no limit, n {slow.n}.", n=slow.n)
+        had = "How many rows the run has is not known" if rows is None else f"The run has 0 rows in {_figure(seconds)} s"
+        return Verdict(check, "unknown", f"{had}: no rate, no limit, n {slow.n}.", n=slow.n)
     if slow.limit is None or not isinstance(norm, float):
-        return Verdict(check, "learning", f"{rows / seconds:,.1f} rows a second; {_lacking(slow.n)}", rows / seconds, n=slow.n)
+        return Verdict(check, "learning", f"{_figure(rows / seconds)} rows a second; {_lacking(slow.n)}", rows / seconds, n=slow.n)
     rate, usual, least = rows / seconds, rows / norm, rows / slow.limit
-    why = f"{rate:,.1f} rows a second; usual are {usual:,.1f}, and the limit is {least:,.1f}, by {slow.n} runs."
+    why = f"{_figure(rate)} rows a second; usual are {_figure(usual)}, and the limit is {_figure(least)}, by {slow.n} runs."
     return Verdict(check, slow.state, why, rate, least, slow.n, extra={"norm": usual, "twice_limit": least / 2})

@@ -39,7 +39,7 @@ def look(lake: Lake, version: TableVersion, run_id: str, cost: Cost, most: float
     `most`: the seconds that are declared, which hold while too few runs are known.
     """
     seconds = max(cost.seconds, _LEAST)
-    found = run_time(_past(lake, version.table, run_id), seconds, cost.peak_mb, cost.rows or None, most)
+    found = run_time(_past(lake, version.table, run_id), seconds, cost.peak_mb, cost.rows, most)
     found = [replace(one, extra={**one.extra, "rows": cost.rows}) if one.check == "run_time" else one for one in found]
     return Judged(version, run_id=run_id, verdicts=tuple(found))
 
