@@ -5,14 +5,21 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+import dagster as dg
+import dataframely as dy
+import polars as pl
+
 from lightkeeper.alerts.kept import standing
 from lightkeeper.lake.table import Lake
-from lightkeeper.lake.verdicts import Judged, record
+from lightkeeper.lake.verdicts import Judged, record, states
 from lightkeeper.models.decisions import decisions
 from lightkeeper.models.retraining import decide
 from lightkeeper.orchestrate.attempting import _unlooked
+from lightkeeper.orchestrate.checks import Plan, look
+from lightkeeper.orchestrate.landing import Landing
 from lightkeeper.orchestrate.retraining import _note
 from lightkeeper.values import Decision, TableVersion, Verdict
+from lightkeeper.watch.drawing import Watched
 from lightkeeper.watch.situation import Learner, situations
 from tests.clock import Clock
 from tests.lightkeeper.lamps import LAMPS
@@ -74,3 +81,19 @@ def test_a_version_whose_look_failed_is_looked_at_again_before_a_training(tmp_pa
     assert _unlooked(lake, [version]) == [version]
     record(lake, [Judged(version, FIRST, verdicts=(Verdict("nulls", "passed", "None.", 0.0, 0.1, 9),))])
     assert _unlooked(lake, [version]) == []
+
+
+class Order(dy.Schema):
+    day = dy.Date()
+    row = dy.Int64()
+    pieces = dy.Int64()
+
+
+def test_a_table_whose_first_day_is_not_over_does_not_say_that_none_has_landed(tmp_path: Path) -> None:
+    lake = Lake(tmp_path, clock=Clock(datetime(2026, 3, 2, 6, tzinfo=UTC)))
+    version = lake.write("orders", pl.DataFrame({"day": [FIRST], "row": [1], "pieces": [3]}), by="day")
+    landing = Landing(name="orders", contract=Order, folder="orders")
+    checks = ("contract", "volume")
+    look(Plan(dg.AssetKey("orders"), "orders", "orders", checks, Watched("orders", "day"), landing), lake, version, "run")
+    held = states(lake).rows(pl.col("check").is_in(checks))
+    assert held["why"].unique().to_list() == ["orders@0 has no day before 2026-03-02: there is nothing to judge."]

@@ -241,7 +241,7 @@ def _contract(plan: Plan, lake: Lake, judged: Judged, rows: Mapping[date, int]) 
     if plan.landing is None:
         return []
     if judged.day is None:
-        return [Verdict("contract", "unknown", "No day has landed yet.")]
+        return [Verdict("contract", "unknown", judged.verdicts[0].why)]  # as of its other checks
     return arrivals.contract(lake, plan.table, plan.landing.rejected, judged.day, rows)
 
 
