@@ -403,6 +403,18 @@ def test_a_jump_smaller_than_what_lasts_must_be_is_told_as_a_jump(shop: Shop) ->
     assert (lasting.limit, jumped.limit) == (0.5, None)
 
 
+@pytest.mark.parametrize(("effect", "said"), [(0.01, "and too small to be called drift"), (0.2, "That is no drift until it lasts")])
+def test_what_passes_beyond_its_limit_says_why(shop: Shop, effect: float, said: str) -> None:
+    reference = last_reference(shop.lake, "orders")
+    assert reference is not None
+    rows = Rows(shop.lake.version("orders"), shop.lake.read("orders"), "day", shop.today, {})
+    beyond, within = (
+        _verdict(rows, reference, Found("size", "number", False, effect, 0.5, strength, 9), None) for strength in (1.7, 0.9)
+    )
+    assert (beyond.state, said in beyond.why) == ("passed", True)
+    assert "0.90 x the limit, 0.500 would have been seen." in within.why
+
+
 def test_what_lies_beyond_on_one_day_alone_is_told_to_be_no_drift_until_it_lasts(shop: Shop) -> None:
     (found,) = (one for one in shop.land(day_of(HISTORY, shift=5.0)) if (one.check, one.column) == ("drift", "size"))
     assert found.state == "passed"

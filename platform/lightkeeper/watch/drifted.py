@@ -13,7 +13,7 @@ import polars as pl
 from lightkeeper.measure.counting import kind_of
 from lightkeeper.measure.daily import RECENT, Found, judge
 from lightkeeper.measure.deviations import FEW
-from lightkeeper.measure.drift import like_sd
+from lightkeeper.measure.drift import FLOOR, like_sd
 from lightkeeper.measure.kinds import Told, tell
 from lightkeeper.measure.profile import ColumnProfile
 from lightkeeper.measure.quiet import Quiet
@@ -135,7 +135,9 @@ def _beside(found: Found, state: str, least: str, *, jumped: bool) -> str:
         return "its quiet days differ so much that no change of it would have been seen."
     if jumped:
         return f"it jumped, {found.strength:.2f} x the limit of a jump. What comes slowly is seen from {least} on."
-    if state == "passed" and found.effect >= found.smallest:
+    if state == "passed" and found.effect < FLOOR and found.strength > 1:
+        return f"{found.strength:.2f} x the limit, and too small to be called drift; {least} would have been seen."
+    if state == "passed" and (found.effect >= found.smallest or found.strength > 1):
         return f"{found.strength:.2f} x the limit. That is no drift until it lasts; a lasting {least} is seen."
     return f"{found.strength:.2f} x the limit, {least} would have been seen."
 
