@@ -23,10 +23,11 @@ from numpy.typing import NDArray
 
 from benchmarks.drift_bound import found_by_one_who_knows
 from benchmarks.gate import wilson
-from lightkeeper.measure.daily import RECENT, alarms, calibrate, scored
+from lightkeeper.measure.daily import RECENT, alarms
 from lightkeeper.measure.deviations import DayCounts, Places, together, weekday
 from lightkeeper.measure.drift import FLOOR
 from lightkeeper.measure.quiet import Quiet
+from lightkeeper.measure.quiet_days import calibrate, scored
 
 __all__ = ["World", "drifts", "false_alarms", "in_processes", "judged", "power", "world"]
 

@@ -19,10 +19,11 @@ import polars as pl
 
 from benchmarks import drift_days, drift_rivals
 from benchmarks.drift_data import parquet_pair
-from lightkeeper.measure.daily import RECENT, calibrate, judge
+from lightkeeper.measure.daily import RECENT, judge
 from lightkeeper.measure.drift import drift
 from lightkeeper.measure.profile import Profile
 from lightkeeper.measure.quiet import Quiet
+from lightkeeper.measure.quiet_days import calibrate
 
 __all__ = ["against", "speed"]
 

@@ -11,8 +11,9 @@ import pytest
 
 from benchmarks import drift, drift_days, run
 from benchmarks.drift_days import Trial, judged, world
-from lightkeeper.measure.daily import RECENT, calibrate, judge
+from lightkeeper.measure.daily import RECENT, judge
 from lightkeeper.measure.deviations import DayCounts
+from lightkeeper.measure.quiet_days import calibrate
 
 HISTORY = 84
 

@@ -10,9 +10,10 @@ import pytest
 from scipy.special import ndtr, ndtri
 
 from lightkeeper.errors import Refused
-from lightkeeper.measure.daily import Found, calibrate, judge
+from lightkeeper.measure.daily import Found, judge
 from lightkeeper.measure.deviations import DayCounts, DayLevels, weekday
 from lightkeeper.measure.quiet import QUIET, WORTH, Quiet
+from lightkeeper.measure.quiet_days import calibrate
 
 SEEDS = [1, 2, 3]
 FIRST = date(2025, 1, 6).toordinal()  # a Monday

@@ -37,8 +37,8 @@ class QuietColumn:
         name, kind: as in DayCounts and DayLevels.
         weights: of the places that are compared.
         centres: (7, places): the mean of each weekday, Monday first.
-        scales: of the distance of three days, and of the mean deviations of three and of six: root mean squares over quiet days,
-            more where their farthest lie further out than a normal's.
+        scales: root mean squares over quiet days of the distance, and of the mean deviations of three and of six days; more where
+            three or six days that lie far out lie further than a usual column's.
         rows: of a median quiet day; a day with fewer has larger scales.
         phi: how much of a deviation is left a day later.
         errors: the same of the errors of forecasts from a deviation one and two days before.

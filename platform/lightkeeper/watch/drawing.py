@@ -11,9 +11,9 @@ from datetime import date, datetime
 
 import polars as pl
 
-from lightkeeper.measure.daily import calibrate
 from lightkeeper.measure.members import members_of
 from lightkeeper.measure.profile import Profile
+from lightkeeper.measure.quiet_days import calibrate
 from lightkeeper.watch.kept import NOTHING, Days, Reference
 
 __all__ = ["ENOUGH", "NUMBERING", "Drawing", "Watched", "calibrated", "comparable", "draw", "earlier", "settled", "unrepeated"]
