@@ -37,6 +37,15 @@ def test_a_challenger_is_judged_on_the_days_after_its_cut_beside_naive_on_the_sa
     assert found.ruling.why.startswith("lamps:v1 replaces lamps:naive: over 14 days it has a scaled squared error of")
 
 
+@pytest.mark.parametrize(("horizon", "open_days"), [(7, 7), (AHEAD, 5)], ids=["a week ahead", "no rows at weekends"])
+def test_a_horizon_that_holds_fewer_known_days_than_the_gate_needs_is_judged_on_more(horizon: int, open_days: int) -> None:
+    model, rows = replace(LAMPS, horizon=horizon), table().filter(pl.col("day").dt.weekday() <= open_days)
+    found = judge(model, rows.lazy(), trained(model, rows), None, 0.05)
+    assert (found.ruling.action, found.ruling.code) == ("promote", "better")
+    assert every(found.rows)["days"].to_list() == [AHEAD, AHEAD]
+    assert {"days ahead 1-7", "days ahead 8-14"} <= set(found.rows["slice"])
+
+
 def test_the_metrics_are_those_of_a_table_computed_by_hand() -> None:
     rows, one = table(), trained(LAMPS, table())
     judged = rows.filter(pl.col("day") > CUT, pl.col("units").is_not_null()).sort(LAMPS.row_key)

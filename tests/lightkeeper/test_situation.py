@@ -114,6 +114,11 @@ def test_a_promotion_by_a_clock_that_jumped_ahead_does_not_blind_the_model_until
     assert known(95, datetime(2026, 7, 6, 6, tzinfo=UTC)) == (1, 1.4)
 
 
+def test_a_model_with_a_short_horizon_waits_for_the_days_that_its_gate_needs(lake: Lake) -> None:
+    short = replace(LAMPS, horizon=7)
+    assert situations(lake, [Learner(short, ("lamp_features",))])["lamps"].judged_days == short.promote_if.least_days
+
+
 # -- why data must not be learnt from ---------------------------------------------------------------------------
 
 

@@ -183,7 +183,8 @@ def _scored_panel(model: Model, panel: Panel, found: pl.DataFrame) -> pl.DataFra
 def _step(model: Model) -> pl.Expr:
     """The weeks ahead, as the name of a slice."""
     week = (pl.col("days_ahead") - 1) // _WEEK
-    first, last = week * _WEEK + 1, pl.min_horizontal((week + 1) * _WEEK, pl.lit(model.judged_days))
+    most = pl.max_horizontal(pl.lit(model.judged_days), pl.col("days_ahead").max())
+    first, last = week * _WEEK + 1, pl.min_horizontal((week + 1) * _WEEK, most)
     return pl.format("days ahead {}-{}", first, last).alias("step")
 
 

@@ -255,7 +255,7 @@ class Model:
 
     @property
     def judged_days(self) -> int:
-        """How many days a challenger is judged on: those after the cut that it was fitted up to."""
+        """A horizon: how many days a challenger is judged on, unless its gate needs more known ones (`training.judged_on`)."""
         return self.horizon or _JUDGED_DAYS
 
     @property

@@ -32,6 +32,7 @@ __all__ = [
     "assert_same_types",
     "cut_of",
     "fit",
+    "judged_on",
     "least_days",
     "training_frame",
 ]
@@ -70,25 +71,33 @@ def least_days(model: Model) -> int:
     return model.judged_days + _SHORTEST
 
 
+def judged_on(model: Model) -> int:
+    """How many days a challenger is judged on: a horizon, and never fewer than its gate needs."""
+    return max(model.judged_days, model.promote_if.least_days)
+
+
 def cut_of(model: Model, table: pl.LazyFrame, today: date | None = None) -> date:
     """The day up to which a challenger is fitted: the last known one less those that it is judged on.
+
+    Where a horizon holds fewer known days than the gate needs, as a short one does, or one over days without rows, it lies earlier.
 
     Raises TooLittle: no day is known, or too few are. Refused: one lies after `today`.
     """
     assert_columns(model, table, ())
-    day = pl.col(model.time)
-    known = table.filter(pl.col(model.target).is_not_null()).select(day.max().alias("last"), day.n_unique().alias("days"))
-    last, days = known.collect().row(0)
-    if last is None:
+    known = table.filter(pl.col(model.target).is_not_null()).select(pl.col(model.time).unique()).collect()[model.time].sort()
+    days, judged = known.len(), judged_on(model)
+    if not days:
         raise TooLittle(f"{_of(model)}: no row has a known {model.target}, so there is nothing to learn. Land more days.")
+    last: date = known[-1]
     if today is not None and last > today:
         raise Refused(f"{_of(model)}: {model.target} is known for {last}, and today is {today}. Make targets of days to come null.")
-    if days < least_days(model):
+    if days < judged + _SHORTEST:
         raise TooLittle(
-            f"{_of(model)} has {days} known days; {least_days(model)} are needed: {model.judged_days} to be judged on, and "
+            f"{_of(model)} has {days} known days; {judged + _SHORTEST} are needed: {judged} to be judged on, and "
             f"{_SHORTEST} before them to learn from. Land more days; until then the naive forecast serves."
         )
-    return date.fromordinal(last.toordinal() - model.judged_days)
+    enough: date = known[-model.promote_if.least_days]
+    return min(last - timedelta(model.judged_days), enough - timedelta(1))
 
 
 def training_frame(model: Model, table: pl.LazyFrame, until: date | None = None, today: date | None = None) -> pl.DataFrame:

@@ -20,6 +20,7 @@ from lightkeeper.models.attempts import machines
 from lightkeeper.models.decisions import decisions, standing
 from lightkeeper.models.episodes import ASKING, STAYING, STAYS, Broken, Cause, Event, State, kind_of
 from lightkeeper.models.model import Model
+from lightkeeper.models.training import judged_on
 from lightkeeper.values import BAD
 
 __all__ = ["Learner", "of_serving", "situations"]
@@ -54,7 +55,7 @@ def situations(lake: Lake, learners: Sequence[Learner], events: Sequence[Event] 
         model, of_model = one.model, mine.get((one.model.name,), ledger.clear())
         serves = standing(of_model, model.name)[0]
         found[model.name] = State(
-            model.name, serves, model.retrain_if, model.judged_days, now,
+            model.name, serves, model.retrain_if, judged_on(model), now,
             _matured(model, by_asset), tuple(_causes(model, by_asset, moved.get(model.name), now)),
             tuple(_broken(one, by_asset, days)),
             tried[model.name], tuple(events), _learnt(of_model, serves), model.promote_if.least_days,
