@@ -147,7 +147,7 @@ def judge(model: Model, table: pl.LazyFrame, challenger: Trained, champion: Trai
         challenger=numbers["challenger"],
         champion=numbers["champion"],
         ruling=ruling,
-        alpha=alpha,
+        alpha=0.0 if ruling.code == "too_few_days" else alpha,  # nothing was compared, so nothing can go wrong by it
         rows=_measured(model, scored_rows, numbers, ruling),
         scored=scored_rows["challenger"].select(*model.keys, model.time, "days_ahead", "actual", "forecast", "low", "high"),
         held=held,

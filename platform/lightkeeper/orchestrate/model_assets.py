@@ -15,7 +15,7 @@ from lightkeeper.errors import Refused, TooLittle
 from lightkeeper.lake.lineage import KEEP_EVERY_VERSION
 from lightkeeper.measure.gate import alpha_now
 from lightkeeper.models import champions, judging, registry
-from lightkeeper.models.decisions import decided, decisions, gates, numbered, standing
+from lightkeeper.models.decisions import decided, decisions, gates, last_judgement, numbered, standing
 from lightkeeper.models.environment import environment
 from lightkeeper.models.forecasting import Server, server
 from lightkeeper.models.judging import Judgement, judge, judgement_rows
@@ -175,22 +175,35 @@ def _judgement_asset(model: Model) -> dg.AssetsDefinition:
         serves = server(model.name, versions.frame, stands)
         known = _judged_already(before, challenger.version.number, serves, str(table.version))
         if known is not None:
+            if (row := _unnoted(before, known, ledger)) is not None:  # its run was killed before it could note it
+                decided(lake, _judged(context, row, row["champion"], versions.version))
             nothing = {"nothing new": f"Judgement {known} compared the same versions on the same rows."}
             yield dg.Output(TableOutput(pl.DataFrame(schema=judging.ROW), append=True, metadata=nothing))
             return
         now = lake.clock()
         alpha = alpha_now(model.promote_if, now.date(), gates(ledger, model.name, now.date()))
         found = judge(model, table.frame, challenger, serves.trained, alpha)
-        number = (before.select(pl.col("judgement").max()).collect().item() or 0) + 1
+        number = max(before.select(pl.col("judgement").max()).collect().item() or 0, last_judgement(ledger, model.name)) + 1
         rows = judgement_rows(model, found, number, now, table.version)
         yield dg.Output(TableOutput(rows, append=True, extra={"judgement": number}, metadata=_judgement_shown(found, rows)))
-        said = Decision(
-            model.name, "judged", found.challenger, _by(context), found.ruling.why, stands[0], found.ruling.code, alpha,
-            number, (str(table.version), str(versions.version)), context.run.run_id, matured=found.last,
-        )  # fmt: skip
-        decided(lake, said)
+        decided(lake, _judged(context, rows.row(0, named=True), stands[0], versions.version))
 
     return judgement
+
+
+def _judged(context: dg.AssetExecutionContext, row: dict[str, Any], against: int, versions: TableVersion) -> Decision:
+    """That a judgement was held, by its row."""
+    return Decision(
+        row["model"], "judged", row["challenger"], _by(context), row["why"], against, row["code"], row["alpha"],
+        row["judgement"], (row["table_version"], str(versions)), context.run.run_id, matured=row["last_day"],
+    )  # fmt: skip
+
+
+def _unnoted(judgements: pl.LazyFrame, number: int, ledger: pl.DataFrame) -> dict[str, Any] | None:
+    """The row of a judgement of which the ledger does not say that it was held."""
+    if not ledger.filter(pl.col("action") == "judged", pl.col("judgement") == number).is_empty():
+        return None
+    return judgements.filter(pl.col("judgement") == number).head(1).collect().row(0, named=True)
 
 
 def _newest_challenger(versions: pl.LazyFrame) -> int:
