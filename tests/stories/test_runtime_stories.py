@@ -23,6 +23,7 @@ from lightkeeper.orchestrate import learners, runtimes
 from lightkeeper.orchestrate.daemon import Daemon, daemon
 from lightkeeper.orchestrate.launcher import LocalRunLauncher
 from lightkeeper.orchestrate.launcher import _lives as lives
+from lightkeeper.orchestrate.running import DAGSTER_YAML
 from lightkeeper.orchestrate.runtimes import Slow, cancelled, slow
 from lightkeeper.orchestrate.runtimes import _limits as limits
 from lightkeeper.values import TableVersion, Verdict
@@ -145,6 +146,34 @@ def test_a_run_beyond_its_norm_warns_once_and_beyond_twice_is_cancelled(tmp_path
     assert set(told["episode"]) == {run.run_id}
     assert told["owners"].to_list() == [["team:clay"]] * 2
     assert "its limit, learnt from runs before it or declared, is 6 s" in told["why"][0]
+
+
+def test_a_slow_run_of_a_command_is_told_of_and_goes_on_as_nobody_can_end_it_from_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = Home(tmp_path / ".lightkeeper")
+    home.create(HomeRecord("sample", "kiln", 0, date(2026, 1, 5), datetime(2026, 3, 2, 6, tzinfo=UTC)))
+    lake = Lake(home.lake, clock=home.now)
+    monkeypatch.setitem(runtimes.MAXIMA, "kiln", 60.0)
+    sensor, instance = runtimes.runtimes_sensor(home, lambda: lake, wall=lambda: time.time() + 600), instance_of(home)
+    statuses: list[dg.DagsterRunStatus] = []
+
+    @dg.asset
+    def kiln() -> None:
+        with dg.build_sensor_context(instance=instance) as tick:
+            sensor.evaluate_tick(tick)
+        statuses.extend(run.status for run in instance.get_runs())
+
+    assert dg.materialize([kiln], instance=instance).success
+    assert statuses == [dg.DagsterRunStatus.STARTED]
+    (told,) = standing(lake).select("cause", "done").rows()
+    assert told == ("run_time", "It goes on; it runs in a command, which whoever began it can end.")
+
+
+def instance_of(home: Home) -> dg.DagsterInstance:
+    """Dagster's instance of a home, with the settings that every home has."""
+    (home.dagster / "dagster.yaml").write_text(DAGSTER_YAML)
+    return dg.DagsterInstance.from_config(str(home.dagster))
 
 
 @pytest.mark.nightly

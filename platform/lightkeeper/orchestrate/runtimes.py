@@ -15,6 +15,7 @@ from datetime import UTC, date, datetime
 
 import dagster as dg
 import polars as pl
+from dagster._core.storage.tags import GRPC_INFO_TAG
 
 from lightkeeper.alerts.alert import Alert
 from lightkeeper.alerts.kept import alerts, raised
@@ -42,6 +43,7 @@ class Slow:
         seconds: that it has run for.
         limit: in seconds.
         before: runs of the asset that were cancelled since one kept to its limit.
+        by_hand: whether it runs in a command, which nobody can end from here.
     """
 
     run_id: str
@@ -50,6 +52,7 @@ class Slow:
     seconds: float
     limit: float
     before: int = 0
+    by_hand: bool = False
 
     @property
     def most(self) -> float:
@@ -58,8 +61,8 @@ class Slow:
 
     @property
     def cancelled(self) -> bool:
-        """Whether it has run for longer than that."""
-        return self.seconds > self.most
+        """Whether it has run for longer than that, and can be."""
+        return self.seconds > self.most and not self.by_hand
 
     @property
     def key(self) -> str:
@@ -110,8 +113,7 @@ def runtimes_sensor(home: Home, open_lake: Callable[[], Lake], wall: Callable[[]
             return dg.SkipReason("No run is under way.")
         lake = open_lake()
         limits, told = _limits(lake), set(json.loads(context.cursor or "[]"))
-        late = [one for run in runs for one in slow(run.run_id, _started(context.instance, run.run_id), limits, wall(), _days(run))]
-        found = [replace(one, before=cancelled(lake, one)) for one in late]
+        found = [one for run in runs for one in _slow(context.instance, lake, run, limits, wall())]
         for one in found:
             if one.key not in told:
                 _act(context.instance, lake, one)
@@ -121,6 +123,12 @@ def runtimes_sensor(home: Home, open_lake: Callable[[], Lake], wall: Callable[[]
         return dg.SensorResult(skip_reason=said or f"{len(runs)} under way, none beyond its norm.", cursor=json.dumps(kept))
 
     return runtimes
+
+
+def _slow(instance: dg.DagsterInstance, lake: Lake, run: dg.DagsterRun, limits: Mapping[str, float], now: float) -> list[Slow]:
+    """What of a run is slow, with what it may take, and whether it was launched by a server, which alone can cancel it."""
+    late = slow(run.run_id, _started(instance, run.run_id), limits, now, _days(run))
+    return [replace(one, before=cancelled(lake, one), by_hand=GRPC_INFO_TAG not in run.tags) for one in late]
 
 
 def _limits(lake: Lake) -> dict[str, float]:
@@ -163,7 +171,8 @@ def _act(instance: dg.DagsterInstance, lake: Lake, one: Slow) -> None:
 def _alert(one: Slow) -> Alert:
     times = one.seconds / one.limit
     ended = "The run was cancelled; what served before goes on serving. The next may take twice as long, should a change need it."
-    done = ended if one.cancelled else f"It goes on; beyond {one.most:,.0f} s it is cancelled."
+    waits = "it runs in a command, which whoever began it can end" if one.by_hand else f"beyond {one.most:,.0f} s it is cancelled"
+    done = ended if one.cancelled else f"It goes on; {waits}."
     cause = "run_cancelled" if one.cancelled else "run_time"
     return Alert(
         cause=cause, asset=one.asset, episode=one.run_id, role="it",
