@@ -16,7 +16,8 @@ from lightkeeper.lake.suspects import suspects
 from lightkeeper.lake.table import Lake
 from lightkeeper.lake.verdicts import states
 from lightkeeper.models.attempts import FORMER_BETTER, began, ended, held, machine
-from lightkeeper.models.decisions import rolled_back
+from lightkeeper.models.decisions import decisions, rolled_back, standing
+from lightkeeper.models.forecasting import server
 from lightkeeper.models.model import Model
 from lightkeeper.models.promotion import assert_serves
 from lightkeeper.models.retraining import decide
@@ -145,8 +146,16 @@ def take_back(lake: Lake, model: Model, tags: Mapping[str, str], run_id: str) ->
         model.name, "rolled_back", 0, f"run {run_id[:8]}", held_["why"][0], leaves.number, FORMER_BETTER, run_id=run_id,
         cause=CHECK, matured=held_["day"][0],
     )  # fmt: skip
+    to = _before(lake, model.name)
     try:
-        number = rolled_back(lake, said, None, lambda one: assert_serves(lake, model.name, one), expected=leaves.number)
+        number = rolled_back(lake, said, to, lambda one: assert_serves(lake, model.name, one), expected=leaves.number)
     except Conflict as error:
         return str(error)
     return f"{version_name(model.name, number)} serves again. {held_['why'][0]}"
+
+
+def _before(lake: Lake, model: str) -> int | None:
+    """Who served before, as it was compared: of those whose bytes are gone the one before; None where nobody ever did."""
+    stands = standing(decisions(lake, model), model)
+    versions = lake.read(f"{model}_model") if lake.exists(f"{model}_model") else None
+    return server(model, versions, stands[1:]).number if len(stands) > 1 else None
