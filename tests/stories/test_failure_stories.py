@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,13 @@ from dagster._core.events import StepMaterializationData
 import lightkeeper as lk
 from lightkeeper.alerts.kept import standing
 from lightkeeper.home import HomeRecord
+from lightkeeper.lake.suspects import follow
 from lightkeeper.lake.table import Lake
+from lightkeeper.lake.verdicts import Judged
 from lightkeeper.orchestrate.failures import failures_sensor
 from lightkeeper.orchestrate.running import DAGSTER_YAML, RunFailed, materialize
 from lightkeeper.orchestrate.sensing import Senses
+from lightkeeper.values import TableVersion, Verdict
 from tests.clock import Clock
 
 
@@ -147,3 +151,14 @@ def test_a_run_that_ended_by_a_clock_that_stood_ahead_keeps_no_later_failure_fro
     assert tick() == [later.run_id]
     assert cursor[0] == read
     assert datetime.fromisoformat(json.loads(read)["since"]) <= clock.now
+
+
+def test_a_suspect_day_that_was_told_by_a_tick_that_was_killed_is_solved_when_it_is_mended(pottery: Pottery) -> None:
+    list(pottery.senses.settle())
+    before, broken = dict(pottery.senses.cursors), Verdict("nulls", "failed", "All of pots are null.", 1.0, 0.1, 9)
+    follow(pottery.lake, [Judged(TableVersion("kiln", 0), date(2026, 3, 1), verdicts=(broken,))])
+    list(pottery.senses.settle())
+    pottery.senses.cursors = before  # the tick told, and ended before it was remembered
+    follow(pottery.lake, [Judged(TableVersion("kiln", 1), date(2026, 3, 1), verdicts=(replace(broken, state="passed"),))])
+    list(pottery.senses.settle())
+    assert standing(pottery.lake).select("cause", "state").rows() == [("suspect", "solved")]

@@ -14,12 +14,13 @@ import lightkeeper as lk
 from lightkeeper.alerts.kept import standing
 from lightkeeper.home import HomeRecord
 from lightkeeper.lake.table import Lake
-from lightkeeper.lake.verdicts import states
+from lightkeeper.lake.verdicts import Judged, record, states
 from lightkeeper.measure.freshness import Usual, fresh
 from lightkeeper.orchestrate import checks
 from lightkeeper.orchestrate.lateness import overdue
 from lightkeeper.orchestrate.running import DAGSTER_YAML, materialize
 from lightkeeper.orchestrate.sensing import Sensed, Senses
+from lightkeeper.values import Verdict
 
 FIRST, DAYS = date(2026, 1, 1), 59
 MORNING = datetime(2026, 3, 1, 6, tzinfo=UTC)
@@ -130,3 +131,13 @@ def test_a_late_table_whose_run_fails_is_made_three_times_at_most(station: Stati
     made = [one for one in station.later(timedelta(days=3)) if one.key.startswith("late:")]
     assert [one.failed is not None for one in made] == [True] * 3
     assert len({one.key for one in made}) == 3
+
+
+def test_a_lateness_that_was_told_by_a_tick_that_was_killed_is_solved_when_the_table_is_there(station: Station) -> None:
+    before = dict(station.senses.cursors)
+    station.later(timedelta(days=3))
+    station.senses.cursors = before  # the tick told, and ended before it was remembered
+    there = Verdict("freshness", "passed", "It is there.", 2.0, 26.0, 60)
+    record(station.lake, [Judged(station.lake.version("weather"), date(2026, 3, 3), verdicts=(there,))])
+    station.later(timedelta(0))
+    assert standing(station.lake).select("cause", "state").rows() == [("freshness", "solved")]

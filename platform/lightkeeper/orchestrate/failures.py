@@ -15,7 +15,7 @@ import dagster as dg
 import polars as pl
 
 from lightkeeper.alerts.alert import Alert
-from lightkeeper.alerts.kept import raised, solved, standing
+from lightkeeper.alerts.kept import raised, solved, standing, version
 from lightkeeper.home import Home
 from lightkeeper.lake.suspects import suspects
 from lightkeeper.lake.table import Lake
@@ -59,9 +59,10 @@ def failures_sensor(home: Home, open_lake: Callable[[], Lake], wall: Callable[[]
         )
         records = [record for record in found if _ended(record) <= now]  # the rest by a clock that stood ahead: in their time
         told = _of_runs(context.instance, lake, [record.dagster_run for record in records])
-        days, doubted = _of_days(lake, before.get("suspect"))
+        same = before.get("alerts") == version(lake)  # else somebody told something since, such as a tick that was killed
+        days, doubted = _of_days(lake, before.get("suspect") if same else None)
         last = max((_ended(record) for record in records), default=since)
-        cursor = json.dumps({"since": last.isoformat(), "suspect": doubted})
+        cursor = json.dumps({"since": last.isoformat(), "suspect": doubted, "alerts": version(lake)})
         said = " ".join((*told, *days)) or "Nothing failed."
         return dg.SensorResult(skip_reason=said, cursor=cursor)
 

@@ -14,7 +14,7 @@ import dagster as dg
 import polars as pl
 
 from lightkeeper.alerts.alert import Alert
-from lightkeeper.alerts.kept import raised, solved, standing
+from lightkeeper.alerts.kept import raised, solved, standing, version
 from lightkeeper.home import Home
 from lightkeeper.lake.table import Lake
 from lightkeeper.lake.verdicts import states
@@ -55,7 +55,7 @@ def freshness_sensor(home: Home, open_lake: Callable[[], Lake]) -> dg.SensorDefi
         late = [row for row in rows if row["state"] == "failed" and row["asset"] in known]
         due = [row for row in rows if row["asset"] in known and overdue(row, lake.clock())]
         requests = [_look(graph, row, known[row["asset"]]) for row in due]
-        before = json.loads(context.cursor or "null")  # the latenesses that were told; null: not known
+        before = _remembered(context.cursor, version(lake))
         now = {row["asset"]: str(row["since"]) for row in late}
         for row in late:
             upstream = sorted(_upstream(graph, known[row["asset"]]))
@@ -65,13 +65,20 @@ def freshness_sensor(home: Home, open_lake: Callable[[], Lake]) -> dg.SensorDefi
         still = {row["asset"] for row in rows if row["state"] != "passed"}  # of what could not be judged nothing is solved
         if before is None or set(before) - still:
             _recovered(lake, still)
-        cursor = json.dumps({one: since for one, since in (before or {}).items() if one in still} | now)
+        told = {one: since for one, since in (before or {}).items() if one in still} | now
+        cursor = json.dumps({"late": told, "alerts": version(lake)})
         asked = [one for request in requests if (one := _again(context.instance, request)) is not None]
         if asked:
             return dg.SensorResult(run_requests=asked, cursor=cursor)
         return dg.SensorResult(skip_reason=f"Late: {', '.join(now)}." if now else "No table is late.", cursor=cursor)
 
     return freshness
+
+
+def _remembered(cursor: str | None, alerts: int | None) -> dict[str, str] | None:
+    """The latenesses that were told; None where that is not known: somebody told something since, or another release wrote it."""
+    before = json.loads(cursor or "{}")
+    return before["late"] if "alerts" in before and before["alerts"] == alerts else None
 
 
 def overdue(row: _Row, now: datetime) -> bool:
