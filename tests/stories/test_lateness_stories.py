@@ -20,7 +20,9 @@ from lightkeeper.orchestrate import checks
 from lightkeeper.orchestrate.lateness import overdue
 from lightkeeper.orchestrate.running import DAGSTER_YAML, materialize
 from lightkeeper.orchestrate.sensing import Sensed, Senses
-from lightkeeper.values import Verdict
+from lightkeeper.values import TableVersion, Verdict
+from tests.lamp_world import QUICK, WorldFeatures
+from tests.lightkeeper.lamps import table
 
 FIRST, DAYS = date(2026, 1, 1), 59
 MORNING = datetime(2026, 3, 1, 6, tzinfo=UTC)
@@ -141,3 +143,23 @@ def test_a_lateness_that_was_told_by_a_tick_that_was_killed_is_solved_when_the_t
     record(station.lake, [Judged(station.lake.version("weather"), date(2026, 3, 3), verdicts=(there,))])
     station.later(timedelta(0))
     assert standing(station.lake).select("cause", "state").rows() == [("freshness", "solved")]
+
+
+def test_a_late_report_on_a_model_asks_for_what_it_is_made_from_and_trains_nothing(tmp_path: Path) -> None:
+    @dg.asset(name="lamp_features", metadata=lk.about(WorldFeatures, by="day"))
+    def features() -> pl.DataFrame:
+        return table()
+
+    @dg.asset(name="report", metadata=lk.about(Weather, by="day", fresh_within="26h"))
+    def report(lamps_model: pl.LazyFrame, lamps_champion: pl.LazyFrame, lamps_outcome: pl.LazyFrame) -> pl.DataFrame:
+        return pl.concat([lamps_model, lamps_champion, lamps_outcome]).collect()
+
+    home = lk.Home(tmp_path / "home")
+    home.create(HomeRecord("sample", "lamps", 0, FIRST, MORNING))
+    defs = lk.project(tmp_path, assets=[features, report], models=[QUICK], home=home)
+    late = Verdict("freshness", "failed", "It is over for 50 hours.", 50.0, 26.0, 60)
+    record(Lake(home.lake, clock=home.now), [Judged(TableVersion("report", 0), FIRST, verdicts=(late,))])
+    repository = defs.get_repository_def()
+    with dg.DagsterInstance.ephemeral() as instance, dg.build_sensor_context(instance, repository_def=repository) as context:
+        (asked,) = repository.get_sensor_def("freshness").evaluate_tick(context).run_requests or ()
+    assert [key.to_user_string() for key in asked.asset_selection or ()] == ["lamps_outcome", "report"]

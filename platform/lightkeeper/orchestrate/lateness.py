@@ -19,7 +19,7 @@ from lightkeeper.home import Home
 from lightkeeper.lake.table import Lake
 from lightkeeper.lake.verdicts import states
 from lightkeeper.orchestrate.io_manager import table_name
-from lightkeeper.orchestrate.learners import OWNERS
+from lightkeeper.orchestrate.learners import LEARNERS, OWNERS
 from lightkeeper.orchestrate.running import WRITES
 from lightkeeper.orchestrate.telling import link, short
 
@@ -115,12 +115,12 @@ def _again(instance: dg.DagsterInstance, request: dg.RunRequest) -> dg.RunReques
 
 
 def _upstream(graph: Any, key: dg.AssetKey) -> Iterator[dg.AssetKey]:
-    """What a late table is made from and can be made here; a landed one waits for its files."""
-    node = graph.get(key)
+    """What a late table is made from and can be made here; a landed one waits for its files, and no model is trained for it."""
+    node, trained = graph.get(key), {name for one in LEARNERS.values() for name in one.learner.model.training_tables}
     if node.partitions_def is None:
         yield key
-        for parent in node.parent_keys:
-            if parent in graph.materializable_asset_keys and graph.get(parent).partitions_def is None:
+        for parent in node.parent_keys & graph.materializable_asset_keys:
+            if graph.get(parent).partitions_def is None and table_name(parent) not in trained:
                 yield parent
 
 
