@@ -224,6 +224,22 @@ def test_only_what_is_declared_may_ask() -> None:
 
 
 @pytest.mark.parametrize(
+    ("rule", "machine", "code"),
+    [
+        (Retrain(fresh_days=10**9), Machine(), "too_few_matured"),
+        (Retrain(fresh_days=10**7), in_vain(1, days=0), "too_few_matured"),
+        (Retrain(cool_down_days=10**7), in_vain(2, days=38), "cool_down"),
+        (Retrain(attempts=10**6), in_vain(60, days=38), "cool_down"),
+        (Retrain(half_open_days=10**7), in_vain(3, days=38, breaker="open"), "breaker_open"),
+    ],
+)
+def test_days_that_nobody_lives_to_see_hold_for_ever_and_break_nothing(rule: Retrain, machine: Machine, code: str) -> None:
+    said = decide(state(rule=rule, machine=machine))
+    assert (said.action, said.code) == ("held", code)
+    assert "9999-12-31" in said.why
+
+
+@pytest.mark.parametrize(
     "wrong", [{"attempts": 0}, {"on": ("mood",)}, {"budget": 1.5}, {"half_open_days": 0}, {"fresh_days": True}]
 )
 def test_a_rule_that_cannot_be_is_refused(wrong: dict[str, object]) -> None:

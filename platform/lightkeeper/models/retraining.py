@@ -24,7 +24,12 @@ def earliest(state: State, cause: Cause) -> date:
     """The first matured day at which an attempt for a cause can show anything. An old model may be tried at any time."""
     if cause.kind == "age":
         return cause.since
-    return _since(state, cause) + timedelta(state.judged_days + state.rule.fresh_days)
+    return _later(_since(state, cause), state.judged_days + state.rule.fresh_days)
+
+
+def _later(day: date, days: int) -> date:
+    """So many days after a day; the last day that there is where somebody declared more, to say never."""
+    return day + timedelta(min(days, (date.max - day).days))
 
 
 def _since(state: State, cause: Cause) -> date:
@@ -116,7 +121,7 @@ def _by_breaker(state: State) -> tuple[str, str] | None:
     word = f'lightkeeper model breaker {state.model} --half-open --why "..."'
     if days is None or since is None or state.matured is None:
         return "breaker_open", f"{opened}. A person's word lets one attempt pass: {word}"
-    until = since + timedelta(days)
+    until = _later(since, days)
     if state.matured >= until:
         return None
     return "breaker_open", f"{opened} until outcomes of {until} are known, or a person lets one attempt pass: {word}"
@@ -133,9 +138,9 @@ def _by_days(state: State, cause: Cause, *, ready: bool) -> tuple[str, str] | No
 
 def _by_champion(state: State) -> tuple[str, str] | None:
     """A champion is judged on days that it has not learnt from."""
-    if state.learnt is None or state.matured is None or state.matured >= state.learnt + timedelta(state.least_days):
+    if state.learnt is None or state.matured is None or state.matured >= _later(state.learnt, state.least_days):
         return None
-    until = state.learnt + timedelta(state.least_days)
+    until = _later(state.learnt, state.least_days)
     needs = f"the champion has learnt up to {state.learnt}, and the gate judges it on {state.least_days} days after that"
     return "too_few_matured", f"{needs}, up to {until}; outcomes are known up to {state.matured}."
 
@@ -147,13 +152,13 @@ def _by_cool_down(state: State) -> tuple[str, str] | None:
     last, rule = tried[-1], state.rule
     cools = state.machine.useless and state.machine.breaker != "half_open"  # a person's word lets one attempt pass at once
     days = rule.cool_down_days * 2 ** max(0, min(state.machine.useless, rule.attempts) - 1) if cools else 0
-    until = (last.asked_at + timedelta(days)).date()
+    until = _later(last.asked_at.date(), days)
     if last.asked_at <= state.now and state.now.date() < until:  # else by a clock that has gone back since
         count = state.machine.useless
         said = f"{count} useless attempts in a row cool" if count > 1 else "a useless attempt cools"
         return "cool_down", f"{said} down for {days} days, until {until}."
-    if last.matured is not None and state.matured is not None and state.matured < last.matured + timedelta(rule.fresh_days):
-        least = last.matured + timedelta(rule.fresh_days)
+    least = None if last.matured is None else _later(last.matured, rule.fresh_days)
+    if least is not None and state.matured is not None and state.matured < least:
         return "no_new_days", (
             f"the last attempt stood on outcomes up to {last.matured}; the next needs {rule.fresh_days} days more, up to {least},"
             f" and they are known up to {state.matured}."
