@@ -198,6 +198,18 @@ def breaker_alerts(lamps: World) -> list[str]:
     return standing(lamps.lake).filter(pl.col("cause") == "breaker")["state"].to_list()
 
 
+def test_what_was_told_of_a_model_is_solved_when_it_is_declared_by_another_name(world: Callable[..., World]) -> None:
+    lamps = world()
+    bad = Verdict("accuracy", "failed", "The loss is 2.1 x the backtest's.", 2.1, 1.3, 14)
+    record(lamps.lake, [Judged(lamps.lake.version("lamps_outcome"), lamps.breaks, verdicts=(bad,))])
+    list(lamps.senses.settle())
+    assert told(lamps) == {"lamps: forecasts miss by more than promised": "open"}
+    renamed = World.again(lamps.root, nothing, replace(QUICK, name="lanterns"))
+    renamed.senses.cursors = lamps.senses.cursors
+    list(renamed.senses.settle())
+    assert told(renamed) == {"lamps: forecasts miss by more than promised": "solved"}
+
+
 def test_what_could_not_be_told_is_told_by_the_next_tick(world: Callable[..., World]) -> None:
     lamps = world()
     bad = Verdict("accuracy", "failed", "The loss is 2.1 x the backtest's.", 2.1, 1.3, 14)

@@ -27,7 +27,7 @@ from lightkeeper.models.shadow import CHECK
 from lightkeeper.orchestrate.attempting import ATTEMPT, CAUSE, DAY, EPISODE, MODEL, PINS, PROMOTED, ROLLBACK, Asked
 from lightkeeper.orchestrate.learners import known
 from lightkeeper.orchestrate.running import WRITES
-from lightkeeper.orchestrate.telling import tell, told_solved
+from lightkeeper.orchestrate.telling import tell, told_gone, told_solved
 from lightkeeper.values import Decision, version_name
 from lightkeeper.watch.situation import of_serving, situations
 
@@ -81,15 +81,19 @@ def _assets(models: Sequence[Model]) -> dg.AssetSelection:
 
 
 def _closed(lake: Lake, found: Mapping[str, State], before: str | None) -> str:
-    """Call nobody any more of a breaker that was not closed at the last tick and is now; those that are not closed now.
+    """Call nobody any more of a breaker that was not closed at the last tick and is now, or of a model that is gone; what holds.
 
     What was told before the first tick is not known: then every one that is closed counts.
     """
-    asked = None if before is None else set(json.loads(before))
+    last = json.loads(before or "{}")
+    last = last if isinstance(last, dict) else {"open": last}  # another release wrote it
     for name, state in found.items():
-        if state.machine.breaker == "closed" and (asked is None or name in asked):
+        if state.machine.breaker == "closed" and name in last.get("open", found):
             solved(lake, "breaker", name, "A promotion, a confirmation or a rollback closed the breaker.")
-    return json.dumps(sorted(name for name, state in found.items() if state.machine.breaker != "closed"))
+    if last.get("models") != sorted(found):
+        told_gone(lake, found)
+    opened = sorted(name for name, state in found.items() if state.machine.breaker != "closed")
+    return json.dumps({"open": opened, "models": sorted(found)})
 
 
 def _of_model(instance: dg.DagsterInstance, lake: Lake, model: Model, state: State) -> tuple[dg.RunRequest | None, str]:

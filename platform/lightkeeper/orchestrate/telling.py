@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from datetime import date
 
 import polars as pl
@@ -17,7 +18,7 @@ from lightkeeper.models.episodes import ASKING, Broken, Cause, State, kind_of
 from lightkeeper.models.model import Model
 from lightkeeper.values import Decision, version_name
 
-__all__ = ["address", "link", "mended", "short", "tell", "told_solved"]
+__all__ = ["address", "link", "mended", "short", "tell", "told_gone", "told_solved"]
 
 _QUIET = ("age",)  # an old model is tried anew without a word
 _OURS = (*(kind for kind in ASKING if kind not in _QUIET), "bad_data", "breaker")  # kinds of cause that are told and solved here
@@ -61,6 +62,15 @@ def told_solved(lake: Lake, model: Model, state: State) -> None:
     for row in standing(lake).filter(pl.col("asset").is_in(mine), own, pl.col("state") != "solved").iter_rows(named=True):
         if kind_of(row["cause"]) in _OURS and row["cause"] not in still:
             solved(lake, row["cause"], row["asset"], "Nothing asks for a retraining any more.", row["episode"])
+
+
+def told_gone(lake: Lake, declared: Collection[str]) -> None:
+    """What was told of models that are not declared any more is solved: nobody looks at them, and nobody else would end it."""
+    for row in standing(lake).filter(pl.col("state") != "solved").iter_rows(named=True):
+        named, _, rest = row["episode"].partition(":")
+        model = row["asset"] if row["cause"] == "breaker" else named if rest else None
+        if kind_of(row["cause"]) in _OURS and model is not None and model not in declared:
+            solved(lake, row["cause"], row["asset"], f"The model {model} is not declared any more.", row["episode"])
 
 
 def _of(model: Model, episode: str) -> str:
