@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from lightkeeper.lake.ledger import Ledger
 from lightkeeper.lake.suspects import follow
 from lightkeeper.lake.table import Lake
-from lightkeeper.lake.verdicts import Judged, record
+from lightkeeper.lake.verdicts import STATE, Judged, record
 from lightkeeper.measure.level_shift import CHECK as LEVEL_SHIFT
 from lightkeeper.models.decisions import promoted
 from lightkeeper.values import Decision, TableVersion, Verdict
@@ -52,6 +53,15 @@ def test_a_drift_that_a_promotion_has_answered_asks_when_it_is_seen_again(lake: 
     assert asks_after(later) == []
     record(later, [Judged(TableVersion("lamp_features", 7), FIRST + timedelta(7), verdicts=(DRIFTS,))])
     assert asks_after(later) == [("drift", FIRST)]
+
+
+def test_a_drift_that_an_earlier_build_saw_is_as_old_when_it_is_seen_again(lake: Lake) -> None:
+    before = {name: dtype for name, dtype in STATE.items() if name != "columns_since"}
+    held = {"since": FIRST, "failing": 9, "columns": ["price"], "day": FIRST + timedelta(8), "version": 0, "known_at": lake.clock()}
+    row = {"asset": "lamp_features", "check": "drift", "state": "drifted", "why": "price moved.", **held}
+    Ledger(lake.store, "states", before).add([row])
+    record(lake, [Judged(TableVersion("lamp_features", 1), FIRST + timedelta(9), verdicts=(DRIFTS,))])
+    assert asks_after(lake) == [("drift", FIRST)]
 
 
 def test_a_drift_that_rests_for_a_day_begins_anew(lake: Lake) -> None:

@@ -205,7 +205,8 @@ def _columns(mine: Sequence[Verdict], worst: Verdict, today: date, before: Mappi
 
 
 def _known(before: Mapping[str, Any]) -> dict[str, date]:
-    return dict(zip(before["columns"], before["columns_since"] or (), strict=False))
+    columns = before["columns"] or ()
+    return dict(zip(columns, before["columns_since"] or [before["since"]] * len(columns), strict=False))  # null of an earlier build
 
 
 def _day(now: Any) -> date:
