@@ -349,6 +349,23 @@ def test_a_run_that_ended_without_an_outcome_is_noted_once_and_counts(lake: Lake
     assert machine(lake, "lamps", 3).useless == 1
 
 
+@pytest.mark.parametrize("by", ["promotion", "rollback"])
+def test_an_attempt_that_fails_as_a_person_moved_the_champion_meanwhile_was_not_useless(lake: Lake, by: str) -> None:
+    for version in (1, 2):
+        promoted(lake, Decision("lamps", "promoted", version, "user ada", "this one"))
+    began(lake, asked(), "run-1")
+    if by == "promotion":
+        promoted(lake, Decision("lamps", "promoted", 5, "user ada", "this one"))
+    else:
+        rolled_back(lake, Decision("lamps", "rolled_back", 0, "user ada", "the one before"))
+    ended(lake, "lamps", machine(lake, "lamps", 1).attempts[0], "run_failed", "it ended as failure.")
+    found = machine(lake, "lamps", 1)
+    assert (found.breaker, found.useless, found.attempts[0].outcome) == ("closed", 0, "failed")
+    began(lake, asked(2), "run-2")
+    ended(lake, "lamps", machine(lake, "lamps", 1).attempts[1], "run_failed", "it was killed.")
+    assert machine(lake, "lamps", 1).breaker == "open"
+
+
 def test_a_run_that_died_before_its_first_step_is_an_attempt_as_well(lake: Lake) -> None:
     one = Attempt("lamps_outcome.accuracy.2026-03-02.v2", 1, at(BREAK), BREAK, "accuracy", "run-1")
     assert ended(lake, "lamps", one, "run_failed", "the code server was gone")

@@ -54,6 +54,7 @@ class _Fold:
     told: tuple[str, str] | None = None
     asking: date | None = None
     resting: date | None = None
+    overtaken: str | None = None  # the attempt during which somebody else moved the champion
 
     def machine(self) -> Machine:
         return Machine(tuple(self.attempts), tuple(self.in_vain), self.breaker, self.since, self.told, self.asking, self.resting)
@@ -86,7 +87,8 @@ class _Fold:
         self.resting = None
 
     def _failed(self, row: Mapping[str, Any]) -> None:
-        if one := self._close("failed", row):
+        one = self._close("failed", row)
+        if one is not None and one.name != self.overtaken:  # else it was to fail: what it was judged against serves no more
             self._was_useless(one.name, row)
 
     def _half_opened(self, row: Mapping[str, Any]) -> None:
@@ -94,8 +96,13 @@ class _Fold:
 
     def _promoted(self, row: Mapping[str, Any]) -> None:
         self.asking, self.resting = None, None
-        self._close("promoted", row)
+        if self._close("promoted", row) is None:
+            self._overtake()
         self._succeeded()
+
+    def _overtake(self) -> None:
+        if self.attempts and self.attempts[-1].outcome is None:
+            self.overtaken = self.attempts[-1].name
 
     def _confirmed(self, row: Mapping[str, Any]) -> None:
         if self._close("confirmed", row):
@@ -133,6 +140,7 @@ class _Fold:
 
     def _rolled_back(self, row: Mapping[str, Any]) -> None:
         self.asking, self.resting = None, None
+        self._overtake()
         if row["code"] == FORMER_BETTER:
             self.in_vain, self.before = [*self.before, *self.in_vain], []
             self._was_useless(taken_back(row["decided_at"]), row)
