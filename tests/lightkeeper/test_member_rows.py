@@ -42,6 +42,16 @@ def test_a_member_with_three_times_its_rows_is_named_on_the_fifth_day_at_the_lat
     assert float(str(found.extra["rows"])) > 2 * float(str(found.extra["usual"]))
 
 
+@pytest.mark.parametrize("members", [3, 5, 10])
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_one_of_few_members_that_triples_is_named_alone(seed: int, members: int) -> None:
+    random = np.random.default_rng(seed)
+    counts = random.poisson(100, (150, members)).astype(np.int64)
+    counts[-3:, 1] *= 3
+    found = judged(counts)
+    assert (found.measured, found.extra["member"]) == (1.0, "P01")
+
+
 def test_a_member_that_stays_away_is_named() -> None:
     counts = quiet(4)
     counts[-5:, 25] = 0

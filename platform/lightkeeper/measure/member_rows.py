@@ -2,9 +2,10 @@
 
 The sum of a number is ruled by its largest rows; how many rows a member has is far steadier, and shows the same change days
 earlier. Counts are compared by their roots, which vary alike whether they are many or few (Anscombe 1948): the root of a day's
-count beside the mean root of the member on such weekdays, times the root of what the day has of rows beside such days, so that a
-day on which all buy less is no oddity of one. The last days are tested as those of series are (`anomaly`), all columns of a
-table in one family, and one odd day is no alarm.
+count beside the mean root of the member on such weekdays, times the root of what the day has of rows beside such days. So a day
+on which all buy less is no oddity of one; and as its oddest member is left out of that, one that triples makes no others look
+few. The last days are tested as those of series are (`anomaly`), all columns of a table in one family, and one odd day is no
+alarm.
 """
 
 from __future__ import annotations
@@ -28,7 +29,11 @@ _SEEN = 14  # days on which a member has rows: an invoice's number never comes a
 _WRONG, _WRONG_TOGETHER = 0.05, 0.025  # shares of the named members that may be named wrongly; of days together, which alone alarm
 _LEAST, _LEAST_WIDTH = 0.25, 0.1  # widths of a member that hardly varies: of the median width, and at all
 _MIRRORED = 0.95  # correlation with a member of another column, from which it is the same thing by another name
+_FEW = 3  # members of which one can be the odd one
 _KEYS = ("column", "member")
+
+
+Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +48,9 @@ class MemberRows:
 
     column: str
     members: Sequence[str]
-    counts: NDArray[np.int64] = field(repr=False)
+    counts: Ints = field(repr=False)
 
-    def of(self, member: str) -> NDArray[np.int64]:
+    def of(self, member: str) -> Ints:
         """(days,), the rows of one member."""
         return self.counts[:, list(self.members).index(member)]
 
@@ -124,19 +129,12 @@ def _mirrors(one: MemberRows, other: MemberRows) -> bool:
 
 def _scores(days: Sequence[date], past: NDArray[np.bool_], one: MemberRows) -> pl.DataFrame | None:
     """A row a member and day, as `anomalies` takes them: roots of counts, what is usual, half widths; None without such a day."""
-    weekdays = np.array([day.weekday() for day in days])
-    roots, totals = np.sqrt(one.counts + 0.375), one.counts.sum(axis=1) + 0.375
-    usual = np.full_like(roots, np.nan)
-    for weekday in np.unique(weekdays):
-        mine = weekdays == weekday
-        whole, rows = roots[mine & past].sum(axis=0), totals[mine & past].sum()
-        for day in np.flatnonzero(mine):  # a past day is compared with the others, as the judged ones are
-            own = bool(past[day])
-            others = int((mine & past).sum()) - own
-            if others:
-                share = np.sqrt(totals[day] * others / (rows - own * totals[day]))
-                usual[day] = (whole - own * roots[day]) / others * share
-    known = ~np.isnan(usual).any(axis=1)
+    weekdays, roots = np.array([day.weekday() for day in days]), np.sqrt(one.counts + 0.375)
+    usual = _usual(weekdays, past, one.counts, np.full(len(days), -1))
+    if len(one.members) >= _FEW:  # one that triples would make the others look few: the oddest of a day says not how large it is
+        away = np.abs(roots - usual)
+        usual = _usual(weekdays, past, one.counts, np.where(np.isnan(away).any(axis=1), -1, away.argmax(axis=1)))
+    known: NDArray[np.bool_] = ~np.isnan(usual).any(axis=1)
     if (known & past).sum() < _SEEN or not known[-1]:
         return None
     widths = BAND_OF_SD * (roots - usual)[known & past].std(axis=0, ddof=1)
@@ -149,6 +147,27 @@ def _scores(days: Sequence[date], past: NDArray[np.bool_], one: MemberRows) -> p
         "day": pl.Series(judged, dtype=pl.Date).gather(np.repeat(np.arange(rows), m)),
         "actual": roots[known].ravel(), "forecast": usual[known].ravel(), "width": np.tile(widths, rows),
     })  # fmt: skip
+
+
+def _usual(weekdays: Ints, past: NDArray[np.bool_], counts: Ints, left_out: Ints) -> NDArray[np.float64]:
+    """(days, m): of each member the usual root on such weekdays, times the root of how large the day is beside them.
+
+    A past day is compared with the others, as the judged ones are. How large a day is is told without the member that is left out
+    on it; -1: none. NaN where no such day is known.
+    """
+    roots, usual = np.sqrt(counts + 0.375), np.full(counts.shape, np.nan)
+    beside = np.hstack([counts, np.zeros((len(counts), 1), counts.dtype)])  # the last one, without rows, where none is left out
+    totals = counts.sum(axis=1) + 0.375
+    for weekday in np.unique(weekdays):
+        mine = weekdays == weekday
+        whole, rows = roots[mine & past].sum(axis=0), totals[mine & past].sum() - beside[mine & past].sum(axis=0)
+        for day in np.flatnonzero(mine):
+            own, out = bool(past[day]), left_out[day]
+            others, total = int((mine & past).sum()) - own, totals[day] - beside[day, out]
+            if others:
+                share = np.sqrt(total * others / (rows[out] - own * total))
+                usual[day] = (whole - own * roots[day]) / others * share
+    return usual
 
 
 def _tested(scores: Sequence[pl.DataFrame], last: date) -> tuple[pl.DataFrame, float]:
