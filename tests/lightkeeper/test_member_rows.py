@@ -43,13 +43,14 @@ def test_a_member_with_three_times_its_rows_is_named_on_the_fifth_day_at_the_lat
 
 
 @pytest.mark.parametrize("members", [3, 5, 10])
-@pytest.mark.parametrize("seed", [1, 2, 3])
-def test_one_of_few_members_that_triples_is_named_alone(seed: int, members: int) -> None:
-    random = np.random.default_rng(seed)
-    counts = random.poisson(100, (150, members)).astype(np.int64)
-    counts[-3:, 1] *= 3
-    found = judged(counts)
-    assert (found.measured, found.extra["member"]) == (1.0, "P01")
+def test_one_of_few_members_that_triples_is_named_and_hardly_ever_another(members: int) -> None:
+    found = []
+    for seed in range(20):
+        counts = np.random.default_rng(seed).poisson(100, (150, members)).astype(np.int64)
+        counts[-3:, 1] *= 3
+        found.append(judged(counts))
+    assert {one.extra["member"] for one in found} == {"P01"}
+    assert sum(one.measured or 0 for one in found) <= 22  # of 20 that are right
 
 
 def test_a_member_that_stays_away_is_named() -> None:

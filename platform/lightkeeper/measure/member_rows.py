@@ -134,7 +134,7 @@ def _scores(days: Sequence[date], past: NDArray[np.bool_], one: MemberRows) -> p
     if len(one.members) >= _FEW:  # one that triples would make the others look few: the oddest of a day says not how large it is
         away = np.abs(roots - usual)
         usual = _usual(weekdays, past, one.counts, np.where(np.isnan(away).any(axis=1), -1, away.argmax(axis=1)))
-    known: NDArray[np.bool_] = ~np.isnan(usual).any(axis=1)
+    known = ~np.isnan(usual.sum(axis=1))
     if (known & past).sum() < _SEEN or not known[-1]:
         return None
     widths = BAND_OF_SD * (roots - usual)[known & past].std(axis=0, ddof=1)
