@@ -88,7 +88,7 @@ def assert_pinned(lake: lk.Lake, result: dg.JobExecutionResult) -> None:
     assert (lake.version("outside").version, lake.version("made").version) == (1, 1)
 
 
-@pytest.mark.parametrize("executor", ["in_process_executor", "multiprocess_executor"])
+@pytest.mark.parametrize("executor", ["in_process_executor", pytest.param("multiprocess_executor", marks=pytest.mark.nightly)])
 def test_a_run_reads_what_stood_at_its_start_and_what_its_own_steps_made_whoever_writes_in_between(
     executor: str, lake: lk.Lake, tmp_path: Path, instance: dg.DagsterInstance
 ) -> None:
