@@ -16,7 +16,7 @@ from lightkeeper.models.model import Model
 from lightkeeper.models.outcomes import forecast_schema, level_name, outcome_schema, outcomes
 from lightkeeper.models.registry import as_declared, read_version
 from lightkeeper.models.training import training_frame
-from lightkeeper.orchestrate.declared import columns_of, declared_version
+from lightkeeper.orchestrate.declared import asset_of, columns_of
 from lightkeeper.orchestrate.io_manager import LakeIOManager, TableInput, TableOutput
 from lightkeeper.orchestrate.shown import picture
 from lightkeeper.values import TableVersion, version_name
@@ -37,17 +37,15 @@ def _forecast_asset(model: Model) -> dg.AssetsDefinition:
     what = f"for the next {model.horizon} days, one set of rows an origin" if model.horizon else "where it is not known"
     schema, notes = forecast_schema(model)
 
-    @dg.asset(
+    @asset_of(
+        model,
+        "forecasts",
+        "lightgbm",
         name=model.forecast_table,
         ins={"table": dg.AssetIn(model.table)},
         deps=[model.champion_table],
         description=f"{model.target} of each {', '.join(model.keys)} {what}, by whoever serves.",
         metadata={"partition_expr": by, "dagster/column_schema": columns_of(schema, notes)},
-        required_resource_keys={"io_manager"},
-        group_name="forecasts",
-        kinds={"lightgbm", "deltalake"},
-        owners=list(model.owners),
-        code_version=declared_version(model),
     )
     def forecasts(context: dg.AssetExecutionContext, table: TableInput) -> TableOutput:
         manager: LakeIOManager = context.resources.io_manager
@@ -109,15 +107,14 @@ _NEW = 0.01  # a conformal p below it: of a hundred rows learnt from, one is as 
 
 
 def _outcome_asset(model: Model) -> dg.AssetsDefinition:
-    @dg.asset(
+    @asset_of(
+        model,
+        "outcomes",
+        "polars",
         name=model.outcome_table,
         ins={"table": dg.AssetIn(model.table), "forecasts": dg.AssetIn(model.forecast_table)},
         description=f"Each forecast of {model.target} beside what came true.",
         metadata={"partition_expr": model.time, "dagster/column_schema": columns_of(*outcome_schema(model))},
-        group_name="outcomes",
-        kinds={"polars", "deltalake"},
-        owners=list(model.owners),
-        code_version=declared_version(model),
     )
     def outcome(table: TableInput, forecasts: TableInput) -> TableOutput:
         days = _changed(model, table, forecasts)
@@ -154,16 +151,14 @@ def _changed(model: Model, table: TableInput, forecasts: TableInput) -> frozense
 
 
 def _explanation_asset(model: Model) -> dg.AssetsDefinition:
-    @dg.asset(
+    @asset_of(
+        model,
+        "explanations",
+        "lightgbm",
         name=model.explanation_table,
         ins={"table": dg.AssetIn(model.table), "forecasts": dg.AssetIn(model.forecast_table)},
         description=f"What the newest forecasts of {model.target} are made of, and what changed them; the parts add up.",
         metadata={"dagster/column_schema": columns_of(explained.schema(model), {**forecast_schema(model)[1], **explained.NOTES})},
-        required_resource_keys={"io_manager"},
-        group_name="explanations",
-        kinds={"lightgbm", "deltalake"},
-        owners=list(model.owners),
-        code_version=declared_version(model),
     )
     def explanation(context: dg.AssetExecutionContext, table: TableInput, forecasts: TableInput) -> TableOutput:
         manager: LakeIOManager = context.resources.io_manager
@@ -179,16 +174,14 @@ def _explanation_asset(model: Model) -> dg.AssetsDefinition:
 
 
 def _history_asset(model: Model) -> dg.AssetsDefinition:
-    @dg.asset(
+    @asset_of(
+        model,
+        "models",
+        "lightgbm",
         name=model.history_table,
         ins={"champion": dg.AssetIn(model.champion_table)},
         description=f"Each feature of {model.name} in the rows that each version learnt from: its distribution and its effect.",
         metadata={"dagster/column_schema": columns_of(explained.HISTORY, explained.HISTORY_NOTES)},
-        required_resource_keys={"io_manager"},
-        group_name="models",
-        kinds={"lightgbm", "deltalake"},
-        owners=list(model.owners),
-        code_version=declared_version(model),
     )
     def history(context: dg.AssetExecutionContext, champion: TableInput) -> TableOutput:
         manager: LakeIOManager = context.resources.io_manager

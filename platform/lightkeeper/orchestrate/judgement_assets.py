@@ -11,12 +11,12 @@ import polars as pl
 
 from lightkeeper.measure.gate import alpha_now
 from lightkeeper.models import judging
-from lightkeeper.models.decisions import decided, decisions, gates, last_judgement, standing
+from lightkeeper.models.decisions import decided, decisions, gates, numbered, standing
 from lightkeeper.models.forecasting import Server, server
 from lightkeeper.models.judging import Judgement, judge, judgement_rows
 from lightkeeper.models.model import Model
 from lightkeeper.models.registry import read_version
-from lightkeeper.orchestrate.declared import columns_of, declared_version
+from lightkeeper.orchestrate.declared import asset_of, columns_of
 from lightkeeper.orchestrate.io_manager import LakeIOManager, TableInput, TableOutput
 from lightkeeper.values import Decision, TableVersion
 
@@ -31,16 +31,14 @@ def by(context: dg.AssetExecutionContext) -> str:
 def judgement_asset(model: Model) -> dg.AssetsDefinition:
     """The asset `<name>_judgement` of a model."""
 
-    @dg.asset(
+    @asset_of(
+        model,
+        "models",
+        "polars",
         name=model.judgement_table,
         ins={"table": dg.AssetIn(model.table), "versions": dg.AssetIn(model.model_table)},
         description=f"Challenger, champion and the naive forecast of {model.target} on the same rows, by slice; and what follows.",
         metadata={"dagster/column_schema": columns_of(judging.ROW, judging.NOTES)},
-        group_name="models",
-        kinds={"polars", "deltalake"},
-        owners=list(model.owners),
-        code_version=declared_version(model),
-        required_resource_keys={"io_manager"},
     )
     def judgement(context: dg.AssetExecutionContext, table: TableInput, versions: TableInput) -> Iterator[Any]:
         manager: LakeIOManager = context.resources.io_manager
@@ -65,7 +63,7 @@ def judgement_asset(model: Model) -> dg.AssetsDefinition:
         now = lake.clock()
         alpha = alpha_now(model.promote_if, now.date(), gates(ledger, model.name, now.date()))
         found = judge(model, table.frame, challenger, serves.trained, alpha)
-        number = max(before.select(pl.col("judgement").max()).collect().item() or 0, last_judgement(ledger, model.name)) + 1
+        number = max(before.select(pl.col("judgement").max()).collect().item() or 0, numbered(ledger, model.name, "judgement")) + 1
         rows = judgement_rows(model, found, number, now, table.version)
         yield dg.Output(TableOutput(rows, append=True, extra={"judgement": number}, metadata=_judgement_shown(found, rows)))
         decided(lake, _judged(context, rows.row(0, named=True), stands[0], versions.version))

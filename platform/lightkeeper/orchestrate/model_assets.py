@@ -23,7 +23,7 @@ from lightkeeper.models.training import cut_of, fit, training_frame
 from lightkeeper.orchestrate.arrivals import ARRIVAL
 from lightkeeper.orchestrate.attempting import Asked, begin, close, doubts, take_back
 from lightkeeper.orchestrate.code import project_folder
-from lightkeeper.orchestrate.declared import columns_of, declared_version
+from lightkeeper.orchestrate.declared import asset_of, columns_of
 from lightkeeper.orchestrate.io_manager import LakeIOManager, TableInput, TableOutput
 from lightkeeper.orchestrate.judgement_assets import by, judgement_asset
 from lightkeeper.orchestrate.recompute import assert_known_ahead
@@ -42,16 +42,14 @@ def model_assets(model: Model) -> list[dg.AssetsDefinition]:
 
 
 def _model_asset(model: Model) -> dg.AssetsDefinition:
-    @dg.asset(
+    @asset_of(
+        model,
+        "models",
+        "lightgbm",
         name=model.model_table,
         ins={"table": dg.AssetIn(model.table)},
         description=model.description or f"Versions of the model {model.name}: {model.target} from {model.table}, one row each.",
         metadata={"dagster/column_schema": columns_of(registry.ROW, registry.NOTES)},
-        group_name="models",
-        kinds={"lightgbm", "deltalake"},
-        owners=list(model.owners),
-        code_version=declared_version(model),
-        required_resource_keys={"io_manager"},
         output_required=False,
     )
     def trained(context: dg.AssetExecutionContext, table: TableInput) -> Iterator[Any]:
@@ -143,16 +141,14 @@ def _metadata_of(context: dg.AssetExecutionContext, table: str) -> Any:
 
 
 def _champion_asset(model: Model) -> dg.AssetsDefinition:
-    @dg.asset(
+    @asset_of(
+        model,
+        "models",
+        "polars",
         name=model.champion_table,
         ins={"judgement": dg.AssetIn(model.judgement_table), "versions": dg.AssetIn(model.model_table)},
         description=f"Which version of {model.name} served when, and why; made from the ledger of decisions.",
         metadata={"dagster/column_schema": columns_of(champions.ROW, champions.NOTES)},
-        group_name="models",
-        kinds={"polars", "deltalake"},
-        owners=list(model.owners),
-        code_version=declared_version(model),
-        required_resource_keys={"io_manager"},
     )
     def champion(context: dg.AssetExecutionContext, judgement: TableInput, versions: TableInput) -> TableOutput:
         manager: LakeIOManager = context.resources.io_manager
