@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from lightkeeper.cli import NOBODY_READS, UNLIMITED, write_out
+from lightkeeper.values import plural
 
 if TYPE_CHECKING:
     from polars import DataFrame, DataType
@@ -121,7 +122,7 @@ def count(number: int | None) -> str:
 
 def counted(number: int | None, what: str = "row") -> str:
     """`1 row`, `1,021,122 rows`; `- rows` for what is not known; of days, runs and whatever else has a plural in s."""
-    return f"{count(number)} {what if number == 1 else f'{what}s'}"
+    return f"{count(None)} {what}s" if number is None else plural(number, what)
 
 
 def did_you_mean(name: str, there: Iterable[str], otherwise: str, most: int = 1, cutoff: float = 0.6) -> str:

@@ -27,7 +27,6 @@ __all__ = [
     "decisions",
     "expected",
     "gates",
-    "last_judgement",
     "noted",
     "numbered",
     "promoted",
@@ -120,15 +119,12 @@ def _stack(rows: pl.DataFrame, model: str) -> list[int]:
     return stack if 0 in stack else [0, *stack]
 
 
-def numbered(rows: pl.DataFrame, model: str) -> int:
-    """The highest version number that any decision names; 0 without one. No number is given twice, even if a table was lost."""
-    found = rows.filter(pl.col("model") == model)["version"].max()
-    return int(str(found)) if found is not None else 0
+def numbered(rows: pl.DataFrame, model: str, what: str = "version") -> int:
+    """The highest number of a version, or of a judgement, that any decision names; 0 without one.
 
-
-def last_judgement(rows: pl.DataFrame, model: str) -> int:
-    """The highest number of a judgement that any decision names; 0 without one. A lost table of judgements gives none twice."""
-    found = rows.filter(pl.col("model") == model)["judgement"].max()
+    No number is given twice, even if a table was lost.
+    """
+    found = rows.filter(pl.col("model") == model)[what].max()
     return int(str(found)) if found is not None else 0
 
 
