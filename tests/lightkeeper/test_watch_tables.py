@@ -570,3 +570,16 @@ def test_a_look_by_a_clock_gone_astray_does_not_hide_what_is_found_when_it_is_ri
     shop.land(day_of(HISTORY).with_columns(size=pl.lit(9e9)))
     held = kept(shop.lake).rows(pl.col("check") == "range").row(0, named=True)
     assert (held["state"], held["day"]) == ("failed", FIRST + timedelta(HISTORY))
+
+
+@pytest.mark.parametrize(("late", "newest"), [(1, 2), (7, 8), (8, 1)])
+def test_a_day_is_judged_when_it_has_come_true_and_after_a_week_though_it_has_not(tmp_path: Path, late: int, newest: int) -> None:
+    lake, known = Lake(tmp_path, clock=lambda: datetime(2025, 3, 7, tzinfo=UTC)), date(2025, 3, 7) - timedelta(late)
+    days = [date(2025, 3, 7) + timedelta(number) for number in range(-60, 5)]
+    rows = pl.DataFrame({"day": days * 20, "price": range(1300)}).with_columns(sold=pl.when(pl.col("day") < known).then("price"))
+    lake.write("plan", rows, by="day")
+    found = look(lake, Watched("plan", "day"), lake.version("plan")).judged[-1]
+    assert found.day == date(2025, 3, 7) - timedelta(newest)
+    assert states(list(found.verdicts), "nulls") == {"failed" if newest == 1 else "passed"}
+    lake.write("plan", rows.filter(pl.col("day") == known).with_columns(sold="price"), by="day", replace=[known])
+    assert known in {one.day for one in look(lake, Watched("plan", "day"), lake.version("plan")).judged}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 import polars as pl
 
@@ -16,8 +16,12 @@ from lightkeeper.measure.profile import Profile
 from lightkeeper.measure.quiet_days import calibrate
 from lightkeeper.watch.kept import NOTHING, Days, Reference
 
-__all__ = ["ENOUGH", "NUMBERING", "Drawing", "Watched", "calibrated", "comparable", "draw", "earlier", "settled", "unrepeated"]
+__all__ = [
+    "AWAITED", "ENOUGH", "NUMBERING", "Drawing", "Watched", "awaited", "calibrated", "comparable", "draw", "earlier", "settled",
+    "unrepeated",
+]  # fmt: skip
 
+AWAITED = 7  # days before today that may still come true
 ENOUGH = 28  # days of a reference from which its last third tells how usual new values are
 NUMBERING = frozenset({"row", "file"})  # columns of the landing that only say where a row came from
 _MONTH = 28  # days whose median says how many rows a day has
@@ -66,6 +70,27 @@ def draw(watched: Watched, rows: pl.DataFrame, drawing: Drawing) -> Reference:
         number=drawing.number, version=drawing.version, cells=cells, members=members_of(past, numbers), quiet=NOTHING,
         volume=NOTHING, segments=_segments(watched, past, len(days)), known_at=drawing.known_at, why=drawing.why,
     )  # fmt: skip
+
+
+def awaited(rows: pl.DataFrame, by: str, today: date) -> set[date]:
+    """The last days before today that look like those to come: what these do not hold yet, such as a target, they do not either.
+
+    At most AWAITED of them: a column that is never filled any more is found after a week.
+
+    Args:
+        rows: of the last days and of those to come.
+        by: their date column.
+        today: the first day to come.
+    """
+    holds = rows.group_by(by).agg(pl.exclude(by).null_count() < pl.len()).sort(by)
+    past, ahead = holds.filter(pl.col(by) < today), holds.filter(pl.col(by) >= today)
+    coming = [name for name in holds.columns if name != by and past[name].any() and not ahead[name].any()]
+    if not coming:
+        return set()
+    true = past.filter(pl.any_horizontal(coming), pl.col(by) >= today - timedelta(AWAITED + 1))
+    if true.is_empty():
+        return set()
+    return set(past.filter(pl.col(by) > true[by].max())[by])
 
 
 def settled(rows: pl.DataFrame, by: str, days: Sequence[date]) -> Sequence[date]:

@@ -19,7 +19,7 @@ import polars as pl
 from lightkeeper.lake.table import Lake
 from lightkeeper.lake.verdicts import Judged, profiles, references, states
 from lightkeeper.values import BAD, TableVersion, Verdict
-from lightkeeper.watch.drawing import ENOUGH, Drawing, Watched, calibrated, comparable, draw, settled, unrepeated
+from lightkeeper.watch.drawing import AWAITED, ENOUGH, Drawing, Watched, awaited, calibrated, comparable, draw, settled, unrepeated
 from lightkeeper.watch.drifted import Effects, Rows, gone
 from lightkeeper.watch.judged_day import judged_day
 from lightkeeper.watch.kept import Days, Reference, counted, known_days, last_reference, profile_rows, reference_rows
@@ -55,10 +55,15 @@ class _Look:
         return self.rows.version
 
     def past(self) -> list[date]:
-        """The days before today."""
-        by = self.watched.by
-        days = self.rows.frame.select(pl.col(by).unique()).collect()[by].drop_nulls().sort()
-        return [day for day in days.to_list() if day < self.rows.today]
+        """The days before today, without the last ones that have not come true yet."""
+        by, today = self.watched.by, self.rows.today
+        days = self.rows.frame.select(pl.col(by).unique()).collect()[by].drop_nulls().sort().to_list()
+        past = [day for day in days if day < today]
+        if len(past) == len(days):
+            return past
+        recent = self.rows.frame.filter(pl.col(by) >= today - timedelta(_TWICE * AWAITED)).collect()
+        coming = awaited(recent, by, today)
+        return [day for day in past if day not in coming]
 
     def count(self, reference: Reference, rows: pl.DataFrame, known: Days) -> Days:
         """Keep the counts of whole days, and give them with those that are known."""
