@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
 import pytest
 
+import lightkeeper as lk
 from assets.sample import SAMPLE
 from tests.harness import Story, copied, new_home
 
 
 @pytest.fixture(scope="session")
 def history(tmp_path_factory: pytest.TempPathFactory) -> Story:
-    """The small sample with everything landed but the last 56 days, a model and a forecast. Only to be read."""
-    story = Story(new_home(tmp_path_factory.mktemp("history") / "home"))
-    days = SAMPLE.days(story.home)
-    last = days[-57]
-    story.build(days[0], last)
-    return story
+    """The small sample with everything landed but the last 56 days, a model and a forecast. Only to be read.
+
+    One worker builds it, the others wait and copy it.
+    """
+    base = tmp_path_factory.getbasetemp()
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "built"
+    shared.mkdir(exist_ok=True)
+    with (shared / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (shared / "home").exists():
+            story = Story(new_home(shared / "building"))
+            days = SAMPLE.days(story.home)
+            story.build(days[0], days[-57])
+            story.instance.dispose()
+            (shared / "building").rename(shared / "home")
+    return copied(lk.Home(shared / "home"), tmp_path_factory.mktemp("history") / "home")
 
 
 @pytest.fixture
