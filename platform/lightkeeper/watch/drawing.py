@@ -1,6 +1,6 @@
 """A reference drawn from a table's rows, and calibrated on the days that are counted in its cells.
 
-Owns what is compared of a table: columns, segments, members, known values. When a reference is drawn, `tables` says.
+Owns what is compared of a table: columns, segments, members, known values, and days that are of no use to it. When a reference is drawn, `tables` says.
 """
 
 from __future__ import annotations
@@ -17,13 +17,12 @@ from lightkeeper.measure.quiet_days import calibrate
 from lightkeeper.watch.kept import NOTHING, Days, Reference
 
 __all__ = [
-    "AWAITED", "ENOUGH", "NUMBERING", "Drawing", "Watched", "awaited", "calibrated", "comparable", "draw", "earlier", "settled",
-    "unrepeated",
+    "ENOUGH", "NUMBERING", "Drawing", "Watched", "awaited", "calibrated", "comparable", "draw", "earlier", "settled", "unrepeated",
 ]  # fmt: skip
 
-AWAITED = 7  # days before today that may still come true
 ENOUGH = 28  # days of a reference from which its last third tells how usual new values are
 NUMBERING = frozenset({"row", "file"})  # columns of the landing that only say where a row came from
+_AWAITED, _FORTNIGHT = 7, 14  # days before today that may still come true, and those that show what is filled at all
 _MONTH = 28  # days whose median says how many rows a day has
 _SMALL, _LARGE = 0.25, 0.75  # of the median day's rows: what began below the one has grown up at the other
 _OF_SEGMENT = 30  # rows that a day of a segment usually has
@@ -72,25 +71,25 @@ def draw(watched: Watched, rows: pl.DataFrame, drawing: Drawing) -> Reference:
     )  # fmt: skip
 
 
-def awaited(rows: pl.DataFrame, by: str, today: date) -> set[date]:
+def awaited(frame: pl.LazyFrame, by: str, today: date) -> set[date]:
     """The last days before today that look like those to come: what these do not hold yet, such as a target, they do not either.
 
-    At most AWAITED of them: a column that is never filled any more is found after a week.
+    At most a week of them: a column that is never filled any more is found then.
 
     Args:
-        rows: of the last days and of those to come.
+        frame: rows of a table, some of them of days to come.
         by: their date column.
         today: the first day to come.
     """
-    holds = rows.group_by(by).agg(pl.exclude(by).null_count() < pl.len()).sort(by)
+    recent = frame.filter(pl.col(by) >= today - timedelta(_FORTNIGHT))
+    holds = recent.group_by(by).agg(pl.exclude(by).null_count() < pl.len()).collect()
     past, ahead = holds.filter(pl.col(by) < today), holds.filter(pl.col(by) >= today)
     coming = [name for name in holds.columns if name != by and past[name].any() and not ahead[name].any()]
-    if not coming:
+    true = past.filter(pl.any_horizontal(coming))[by].to_list() if coming else []
+    newest = max(true, default=date.min)
+    if newest < today - timedelta(_AWAITED + 1):
         return set()
-    true = past.filter(pl.any_horizontal(coming), pl.col(by) >= today - timedelta(AWAITED + 1))
-    if true.is_empty():
-        return set()
-    return set(past.filter(pl.col(by) > true[by].max())[by])
+    return set(past.filter(pl.col(by) > newest)[by])
 
 
 def settled(rows: pl.DataFrame, by: str, days: Sequence[date]) -> Sequence[date]:

@@ -19,7 +19,7 @@ import polars as pl
 from lightkeeper.lake.table import Lake
 from lightkeeper.lake.verdicts import Judged, profiles, references, states
 from lightkeeper.values import BAD, TableVersion, Verdict
-from lightkeeper.watch.drawing import AWAITED, ENOUGH, Drawing, Watched, awaited, calibrated, comparable, draw, settled, unrepeated
+from lightkeeper.watch.drawing import ENOUGH, Drawing, Watched, awaited, calibrated, comparable, draw, settled, unrepeated
 from lightkeeper.watch.drifted import Effects, Rows, gone
 from lightkeeper.watch.judged_day import judged_day
 from lightkeeper.watch.kept import Days, Reference, counted, known_days, last_reference, profile_rows, reference_rows
@@ -59,10 +59,7 @@ class _Look:
         by, today = self.watched.by, self.rows.today
         days = self.rows.frame.select(pl.col(by).unique()).collect()[by].drop_nulls().sort().to_list()
         past = [day for day in days if day < today]
-        if len(past) == len(days):
-            return past
-        recent = self.rows.frame.filter(pl.col(by) >= today - timedelta(_TWICE * AWAITED)).collect()
-        coming = awaited(recent, by, today)
+        coming = awaited(self.rows.frame, by, today) if len(past) < len(days) else set()
         return [day for day in past if day not in coming]
 
     def count(self, reference: Reference, rows: pl.DataFrame, known: Days) -> Days:
