@@ -1,6 +1,7 @@
 """A reference drawn from a table's rows, and calibrated on the days that are counted in its cells.
 
-Owns what is compared of a table: columns, segments, members, known values, and days that are of no use to it. When a reference is drawn, `tables` says.
+Owns what is compared of a table: columns, segments, members, known values, and which days are of no use to it. When a reference
+is drawn, `tables` says.
 """
 
 from __future__ import annotations
