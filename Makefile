@@ -4,7 +4,8 @@ JOBS ?= 3
 HERE := .venv/bin
 MODELS := demand returns
 INPUTS := requirements.lock tests/independent/requirements.lock pyproject.toml tools/setup.py
-PYTEST := $(HERE)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
+# Workers share the processors: each has one thread for frames and for matrices.
+PYTEST := POLARS_MAX_THREADS=1 OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(HERE)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help setup peers run test models check bench nightly lock clean clean-home

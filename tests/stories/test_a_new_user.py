@@ -76,7 +76,7 @@ def versions(home: Path) -> dict[str, int]:
 
 def test_a_build_lands_the_history_at_once_and_then_day_by_day(built: dict[str, object], home: Path) -> None:
     days = SAMPLE.days(lk.Home(home))
-    singles = [day for day in SAMPLE.trading_days(lk.Home(home)) if days[-41] <= day < days[-28]]  # 13 of 272
+    singles = [day for day in SAMPLE.trading_days(lk.Home(home)) if days[-35] <= day < days[-28]]
     assert built["runs"] == 2 + len(singles)
     assert built["now"] == f"{days[-28]}T00:00:00+00:00"
     assert versions(home)["sales"] == len(singles)

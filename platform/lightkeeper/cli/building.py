@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ONE_BY_ONE", "Built", "Step", "Tell", "build", "create", "land_next", "report"]
 
-ONE_BY_ONE = 28  # calendar days before the held-back ones that are landed one after the other; of few days a twentieth
+ONE_BY_ONE = 28  # calendar days before the held-back ones that are landed one after the other
+_YEAR, _FEW = 365, 7  # of a sample of a year or less so many are
 _DONE = "built.json"
 
 Tell = Callable[["Step"], None]
@@ -76,8 +77,8 @@ def build(project: Project, home: Home, tell: Tell) -> Built:
     """Bring a home to where its clock should stand. Run again, it goes on from what is there.
 
     A sample home: everything but the last 56 calendar days in one run, then each of the next 28 days in a run of its own, as
-    they would have come; the last 28 are held back. Of a small sample a twentieth of the days come one by one. A home of one's
-    own data: every file that lies there, in one run. A scenario's home is as its days have left it.
+    they would have come; the last 28 are held back. Of a small sample seven come one by one. A home of one's own data: every
+    file that lies there, in one run. A scenario's home is as its days have left it.
     """
     if home.record.scenario is not None:
         return Built()
@@ -114,7 +115,7 @@ def _site(project: Project, home: Home, tell: Tell) -> _Site:
 def _build_sample(site: _Site, sample: Sample) -> None:
     home = site.home
     days = [day for day in sample.days(home) if day < sample.held_back(home)[0]]
-    begins = len(days) - min(ONE_BY_ONE, len(days) // 20)
+    begins = len(days) - (ONE_BY_ONE if len(days) > _YEAR else min(_FEW, len(days) // 2))
     history, singles = days[:begins], days[begins:]
     if _done(home) is None:
         site.tell(Step(f"writing the files of {counted(len(history), 'day')}", 0, len(history)))

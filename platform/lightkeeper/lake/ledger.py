@@ -95,3 +95,5 @@ class Ledger:
         except BaseException:
             discard_unnamed(self.store, self.path, base + 1, [written])
             raise
+        if found is not None:
+            found.remember(written.path, rows)

@@ -68,10 +68,15 @@ class Opened:
             return rows_of(ledger.store, ledger.path, wanted, ledger.schema, where)
         for one in wanted:
             if one.rows <= _ROWS and one.path not in self.frames:
-                self.frames[one.path] = rows_of(ledger.store, ledger.path, [one], ledger.schema)
+                self.remember(one.path, rows_of(ledger.store, ledger.path, [one], ledger.schema))
         return pl.concat(
             [self._some(ledger, list(group), where) for _, group in groupby(wanted, lambda one: one.path in self.frames)]
         )
+
+    def remember(self, path: str, rows: pl.DataFrame) -> None:
+        """Keep the rows of a small file, that has been read or was just written."""
+        if rows.height <= _ROWS:
+            self.frames[path] = rows
 
     def _some(self, ledger: Named, files: Sequence[Live], where: pl.Expr | None) -> pl.DataFrame:
         """The rows of files that are all remembered, or none of them."""

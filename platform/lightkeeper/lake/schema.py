@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -152,9 +153,14 @@ def _may_lose(dtype: pl.DataType, *, inside: bool = False) -> bool:
 
 def delta_schema(schema: PolarsSchema) -> DeltaSchema:
     """The Delta schema of a stored Polars schema; all columns nullable."""
+    return _delta_schema(tuple(schema.items()))
+
+
+@lru_cache(maxsize=128)
+def _delta_schema(columns: tuple[tuple[str, pl.DataType], ...]) -> DeltaSchema:
     from deltalake import Schema
 
-    return Schema.from_arrow(pl.DataFrame(schema=dict(schema)).to_arrow().schema)
+    return Schema.from_arrow(pl.DataFrame(schema=dict(columns)).to_arrow().schema)
 
 
 def frame_schema(schema: DeltaSchema) -> PolarsSchema:

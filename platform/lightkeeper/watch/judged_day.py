@@ -154,12 +154,13 @@ def _members(watched: Watched, reference: Reference, seen: _Seen) -> Verdict:
 def _rates(reference: Reference, seen: _Seen) -> list[Verdict]:
     """Nulls, new categories and values out of range: those columns that fail, else the one that comes nearest to its limit."""
     made: dict[str, list[Verdict]] = {"nulls": [], "categories": [], "range": []}
-    columns = reference.cells.columns
+    columns, past, today = reference.cells.columns, seen.past.columns(), seen.known.between(seen.day, seen.day).columns()
+    nothing = seen.known.rows.clear()
     for name, like in columns.items():
         if name in seen.lost:
             continue
         same = pl.col("counts").list.len() == like.cells.size  # else the column was of another type that day
-        history, now = seen.past.of(name).filter(same), seen.known.of(name).filter(pl.col("day") == seen.day, same)
+        history, now = past.get(name, nothing).filter(same), today.get(name, nothing).filter(same)
         for check, expression in _counts_of(like):
             pairs = [tuple(pair) for pair in history.select(expression, "rows").iter_rows()]
             if check == "categories" and len(pairs) >= ENOUGH:

@@ -145,16 +145,18 @@ class Days:
 
     def counts(self, column: str, size: int) -> NDArray[np.int64]:
         """(days, size): the counts of one column; a day without a row of it is all zero."""
-        return _counts(self.of(column), {day: place for place, day in enumerate(self.days)}, size)
+        rows = self.rows.filter((pl.col("column") == column) & (pl.col("segment") == ""))
+        return _counts(rows, {day: place for place, day in enumerate(self.days)}, size)
 
     def volumes(self) -> DayLevels:
         """The rows of each day."""
         rows = self.volume()["rows"].to_numpy().astype(np.int64)
         return DayLevels(VOLUME, np.log(np.maximum(rows, 0.5)), np.maximum(rows, 1), "total")
 
-    def of(self, column: str) -> pl.DataFrame:
-        """The rows of one column, all segments together left out: day, rows, nulls, infinite, counts, repeated."""
-        return self.rows.filter((pl.col("column") == column) & (pl.col("segment") == "")).sort("day")
+    def columns(self) -> dict[str, pl.DataFrame]:
+        """The rows of each column, those of segments left out: day, rows, nulls, infinite, counts, repeated."""
+        whole = self.rows.filter(pl.col("segment") == "").sort("day").partition_by("column", as_dict=True)
+        return {str(name): rows for (name,), rows in whole.items()}
 
     def volume(self) -> pl.DataFrame:
         """`day`, `rows`, `repeated`."""

@@ -175,14 +175,15 @@ def _judged(looking: _Look, reference: Reference, known: Days, days: Sequence[da
     last = days[-1]
     window = known.upto(last, 3)
     past = known.between(reference.quiet.start, reference.quiet.end)
+    sums = [{name: _summed(rows) for name, rows in one.columns().items()} for one in (past, window)]
     pictures = {
-        name: (_summed(past, name), _summed(window, name)) for name, one in reference.cells.columns.items() if one.cells.size
+        name: (sums[0].get(name, []), sums[1].get(name, [])) for name, one in reference.cells.columns.items() if one.cells.size
     }
     return Looked(tuple(judged), pictures)
 
 
-def _summed(known: Days, column: str) -> list[int]:
-    counts = known.of(column)["counts"].to_list()
+def _summed(rows: pl.DataFrame) -> list[int]:
+    counts = rows["counts"].to_list()
     return [sum(cell) for cell in zip(*counts, strict=True)] if len({len(one) for one in counts}) == 1 else []
 
 
