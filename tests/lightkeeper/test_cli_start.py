@@ -13,6 +13,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from dagster._core.execution.compute_logs import redirect_to_file
 from rich.console import Console
 
 import lightkeeper
@@ -121,6 +122,18 @@ def test_a_bar_says_how_far_it_is_once_it_knows_and_nothing_before() -> None:
         assert not any(part in seen.getvalue() for part in ("0/", "/?", "0 of"))
         tell(Step("Mon 02 Mar", 1, 3))
         assert "1 of 3" in seen.getvalue()
+
+
+def test_a_bar_goes_on_while_a_run_takes_what_is_printed_and_is_no_part_of_it(tmp_path: Path) -> None:
+    ours, theirs = pty.openpty()
+    with os.fdopen(theirs, "w") as terminal:
+        console = Console(file=terminal, force_terminal=True, width=80)
+        with progress(console) as tell, redirect_to_file(terminal, tmp_path / "printed"):
+            tell(Step("landing 3 days", 0, 3))
+            terminal.write("said by the run\n")
+    assert (tmp_path / "printed").read_text() == "said by the run\n"
+    assert "landing 3 days" in os.read(ours, 65536).decode()
+    os.close(ours)
 
 
 def test_versions_of_assets_stand_below_each_other_however_long_a_name_is() -> None:

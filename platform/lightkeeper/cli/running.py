@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import sys
@@ -146,7 +147,7 @@ def progress(console: Console) -> Iterator[Tell]:
         TextColumn("{task.fields[far]}"),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=console, transient=True) as bars:
+    with _past_runs(console) as terminal, Progress(*columns, console=terminal, transient=True) as bars:
         task = bars.add_task("starting", total=None, far="")
 
         def tell(step: Step) -> None:
@@ -155,6 +156,20 @@ def progress(console: Console) -> Iterator[Tell]:
             bars.update(task, description=step.what, total=total, completed=step.done, far=far, refresh=True)
 
         yield tell
+
+
+@contextmanager
+def _past_runs(console: Console) -> Iterator[Console]:
+    """A console on the same terminal, whose lines are not taken for what a run prints."""
+    from rich.console import Console
+
+    try:
+        terminal = os.fdopen(os.dup(console.file.fileno()), "w")
+    except OSError:  # it writes to no file
+        yield console
+        return
+    with terminal:
+        yield Console(file=terminal)
 
 
 def _lines(console: Console) -> Tell:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import importlib
 import os
-import sqlite3
 import sys
 import traceback
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,6 +18,7 @@ import dagster as dg
 
 from lightkeeper.errors import BadDeclaration, LightkeeperError
 from lightkeeper.home import Home
+from lightkeeper.orchestrate.cheap_records import cheap_records
 from lightkeeper.orchestrate.landing import FOLDER
 
 __all__ = [
@@ -60,7 +60,6 @@ _EARLIER = DAGSTER_YAML.replace("lightkeeper/writes", "lightkeeper/landing")  # 
 WRITES = {"lightkeeper/writes": "lake"}  # a run that makes tables: one at a time, else the second loses the race for one
 
 _QUIETLY = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-_SQLITE = ("event_log.sqlite.sqlite_event_log", "runs.sqlite.sqlite_run_storage")
 _START, _END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 
 
@@ -84,7 +83,7 @@ def ready(home: Home) -> dg.DagsterInstance:
         settings.write_text(DAGSTER_YAML)
     os.environ["LIGHTKEEPER_HOME"] = str(home.root)
     os.environ["DAGSTER_HOME"] = str(home.dagster)
-    with _alone_in(home.dagster), _cheap_events():
+    with _alone_in(home.dagster), cheap_records():
         instance = dg.DagsterInstance.get()
         instance.get_runs_count()  # touches the storages, so that their schema exists
         instance.all_instigator_state()
@@ -184,7 +183,7 @@ def materialize(
     """
     job = defs.resolve_implicit_global_asset_job_def()
     of_days = {} if days is None else {_START: days[0].isoformat(), _END: days[1].isoformat()}
-    with _cheap_events():
+    with cheap_records():
         result = job.execute_in_process(
             instance=instance,
             asset_selection=sorted(keys),
@@ -204,53 +203,13 @@ def checked(
 ) -> str:
     """Look at what is there, in one run of this process that makes no table; the run's id. Raises RunFailed."""
     job = defs.resolve_implicit_global_asset_job_def().get_subset(asset_selection=set(), asset_check_selection=set(keys))
-    with _cheap_events():
+    with cheap_records():
         result = job.execute_in_process(instance=instance, tags=dict(tags or {}), raise_on_error=False, run_config=_QUIETLY)
     if not result.success:
         if _was_interrupted(result):
             raise KeyboardInterrupt
         raise RunFailed(_why(result))
     return str(result.run_id)
-
-
-@contextmanager
-def _cheap_events() -> Iterator[None]:
-    """Dagster's records of events and runs cost less in the block: each SQLite file has one engine, whose connections stay open.
-
-    Dagster makes an engine and a connection for each of thousands of events: the same statements are compiled anew, and SQLite
-    flushes at each close; here it flushes at its own checkpoints and at the end. A power cut may lose the last events of
-    Dagster's own log, never its consistency; the lake flushes by itself. For one thread of a process at a time.
-    """
-    import sqlalchemy as sql
-
-    modules: list[Any] = [importlib.import_module(f"dagster._core.storage.{one}") for one in _SQLITE]
-    makes, made = [one.create_engine for one in modules], dict[str, Any]()
-
-    def create_engine(place: str, **options: Any) -> Any:
-        if place not in made:
-            made[place] = sql.create_engine(place, **{**options, "poolclass": sql.pool.QueuePool})
-            sql.event.listen(made[place], "connect", _flushed_once)
-            made[place].dispose = _not_yet  # Dagster disposes of it after each event
-        return made[place]
-
-    for one in modules:
-        one.create_engine = create_engine
-    try:
-        yield
-    finally:
-        for one, its_own in zip(modules, makes, strict=True):
-            one.create_engine = its_own
-        for engine in made.values():
-            sql.Engine.dispose(engine)
-
-
-def _flushed_once(connection: sqlite3.Connection, _: object) -> None:
-    connection.execute("PRAGMA synchronous=NORMAL")
-    connection.execute("PRAGMA journal_mode=WAL")  # Dagster's own choice, made before its schema is written
-
-
-def _not_yet() -> None:
-    """An engine lasts for the block."""
 
 
 def _was_interrupted(result: Any) -> bool:
