@@ -39,6 +39,18 @@ def lightkeeper_(*words: str, before: str = "", **more: str) -> subprocess.Compl
     return subprocess.run(command, capture_output=True, text=True, check=False, env=environment(**more), timeout=60)
 
 
+def seen_at(end: int) -> str:
+    """What a terminal got to see whose other end is closed."""
+    seen = b""
+    try:
+        while part := os.read(end, 65536):
+            seen += part
+    except OSError:  # the other end is closed
+        pass
+    os.close(end)
+    return seen.decode()
+
+
 def in_a_terminal(*words: str, **more: str) -> str:
     """What a terminal of 80 columns gets to see."""
     ours, theirs = pty.openpty()
@@ -46,14 +58,7 @@ def in_a_terminal(*words: str, **more: str) -> str:
     env = environment(TERM="xterm-256color", COLUMNS="80", **more)
     subprocess.run(command, stdout=theirs, stderr=theirs, stdin=subprocess.DEVNULL, check=False, env=env, timeout=60)
     os.close(theirs)
-    seen = b""
-    try:
-        while part := os.read(ours, 65536):
-            seen += part
-    except OSError:  # the other end is closed
-        pass
-    os.close(ours)
-    return seen.decode()
+    return seen_at(ours)
 
 
 @pytest.fixture(scope="module")
@@ -132,8 +137,7 @@ def test_a_bar_goes_on_while_a_run_takes_what_is_printed_and_is_no_part_of_it(tm
             tell(Step("landing 3 days", 0, 3))
             terminal.write("said by the run\n")
     assert (tmp_path / "printed").read_text() == "said by the run\n"
-    assert "landing 3 days" in os.read(ours, 65536).decode()
-    os.close(ours)
+    assert "landing 3 days" in seen_at(ours)
 
 
 def test_versions_of_assets_stand_below_each_other_however_long_a_name_is() -> None:
