@@ -2,7 +2,7 @@
 
 Each scenario has 26 quiet weeks and 12 days after them; the sales are looked at after each landing, and at 08:00 of the next day
 when no file came. Seeds begin at 1,000; two of `lockdown` were looked at before a share of `watch.drawing` was chosen.
-`campaign` counts as seen when a product is named, by its lines among the sales or by its pieces as `watch.series` looks at them.
+`campaign` counts as seen when its product is named, by its lines among the sales or by its pieces as `watch.series` looks at them.
 It is called by the kind of its bad verdicts, else by the check. Figures are shares in %; spreads are 95% Wilson intervals.
 """
 
@@ -94,10 +94,11 @@ def play(name: str, seed: int, magnitude: float | None = None, days: int = AFTER
     script = next(one for one in SCENARIOS if one.name == name).script(settings)
     with tempfile.TemporaryDirectory() as folder:
         found = _Shop(folder, script).played()
-    if name == "campaign":  # alone what names a product counts: its lines among the sales, its pieces among the outcomes
-        pieces = _campaign(script)
+    if name == "campaign":  # alone what names its product counts: its lines among the sales, its pieces among the outcomes
+        pieces, product = _campaign(script), script.truth.what.removeprefix("demand for ").partition(",")[0]
         for day, bad in found.bad.items():
-            found.bad[day] = [one for one in bad if one.check == "members"] + pieces.bad.get(day, [])
+            lines = [one for one in bad if one.check == "members" and str(one.extra["member"]).upper() == product]
+            found.bad[day] = lines + [one for one in pieces.bad.get(day, []) if one.column == product]
     return found
 
 
