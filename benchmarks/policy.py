@@ -6,7 +6,8 @@ from the same feature table: never retraining; the same, its forecasts following
 on every day; and the best of nine refits without a gate, one a week, chosen by who knows the outcome. The error is the sum of
 absolute errors of forecasts one day ahead, over the 8 weeks after the first day whose outcome shows the change. Seeds begin at
 8,000: none of them tuned anything, while some of those below did. Figures are ratios to never retraining, or counts; spreads
-are the least and the most of the seeds. Two scenarios are played at once, with one thread each for Polars.
+are the least and the most of the seeds. Two scenarios are played at once, with one thread each for Polars, and one more alone,
+for the seconds that a day takes.
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ def run(quick: bool) -> dict[str, Any]:  # noqa: FBT001 - the runner's own word
     wanted = [(name, FIRST + seed, days) for name, (seeds, days) in jobs.items() for seed in range(seeds)]
     with _one_thread_each(), ProcessPoolExecutor(2, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
         found = list(pool.map(_played, wanted))
-    return {"rows": rows(found), "played": found}
+        alone = pool.submit(_played, ("hopeless", FIRST, 4 if quick else JOBS["hopeless"][1])).result()
+    return {"rows": rows(found, alone["seconds"]), "played": found}
 
 
 @contextmanager
@@ -197,8 +199,8 @@ def _followed(model: Any, version: Any, table: Any, alone: pl.DataFrame) -> pl.D
 # ---- rows
 
 
-def rows(found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The table of the page."""
+def rows(found: Sequence[Mapping[str, Any]], alone: float) -> list[dict[str, Any]]:
+    """The table of the page; `alone`: seconds a simulated day with nothing beside it."""
     by: dict[str, list[Mapping[str, Any]]] = {}
     for one in found:
         by.setdefault(one["name"], []).append(one)
@@ -206,7 +208,11 @@ def rows(found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     for name, played in by.items():
         made += _acted(name, played) + (_ratios(name, played) if name in ("new-normal", "lockdown", "hopeless", "quiet") else [])
     every = [one["seconds"] for one in found]
-    return [*made, _row("seconds a simulated day, in process", every, 2.0, "s", median=True)]
+    return [
+        *made,
+        _row("seconds a simulated day, in process", [alone], 2.0, "s"),
+        _row("the same, two scenarios at once", every, None, "s", median=True),
+    ]
 
 
 def _row(what: str, values: Sequence[float], limit: float | None, unit: str, *, median: bool = False) -> dict[str, Any]:
