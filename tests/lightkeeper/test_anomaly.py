@@ -130,7 +130,7 @@ def test_a_light_series_is_found_among_light_ones_where_heavy_ones_would_hide_it
 def test_the_verdict_counts_the_named_series(last: list[float], state: str, found: float) -> None:
     _, verdict = plain(last)
     assert (verdict.state, verdict.measured, verdict.n) == (state, found, 10)
-    assert verdict.extra["smallest_p"] == pytest.approx(2 / 2001)
+    assert verdict.extra["smallest_p"] == pytest.approx(2 / 2001 / 10)
 
 
 @pytest.mark.parametrize(("days", "state"), [(0, "learning"), (1, "learning"), (39, "learning"), (40, "passed")])
@@ -138,6 +138,42 @@ def test_with_too_few_calibration_days_for_any_discovery_it_says_how_many_are_mi
     frame, verdict = plain([0.1], days)
     assert (verdict.state, frame.height) == (state, 10)
     assert f"{399 - 10 * days:,} more days of series" in verdict.why or state == "passed"
+
+
+@pytest.mark.parametrize(("series", "days", "missing"), [(200, 3, 199), (200, 4, 0), (20, 10, 200), (20, 20, 0)])
+def test_of_many_series_one_can_be_named_by_the_tail_of_400_sums_or_a_tenth_of_what_counting_needs(
+    series: int, days: int, missing: int
+) -> None:
+    _, verdict = plain([0.1], days, series)
+    assert verdict.state == ("learning" if missing else "passed")
+    assert f"{missing} more days of series" in verdict.why or not missing
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_runs_of_days_in_the_past_hide_no_later_one(seed: int) -> None:
+    past = np.random.default_rng(seed).standard_normal((200, 40))
+    past[100:110, 7:10] += 6.0
+    judged = rows(np.full((5, 40), [2.1] + [0.0] * 39), np.zeros(40), np.ones(40), 200)
+    frame, _ = anomalies(judged, rows(past, np.zeros(40), np.ones(40), 0), ["product"], Q)
+    assert frame.filter(pl.col("q") <= Q)["product"].to_list() == [0]
+
+
+def test_the_direction_is_that_of_most_days_and_not_of_one_huge_order() -> None:
+    first = plain([-2.4, -2.4, 50.0, -2.4, -2.4])[0].filter(pl.col("product") == 0).row(0, named=True)
+    assert (first["direction"], first["window_days"]) == ("below", 5)
+    assert first["score"] > 0
+
+
+@pytest.mark.parametrize("scale", [0.01, 1.0, 100.0])
+def test_the_p_of_days_together_is_close_to_that_of_the_sums_own_distribution(scale: float) -> None:
+    random = np.random.default_rng(11)
+    past, last = random.standard_normal((400, 50)) * scale, np.full((5, 50), np.linspace(1.3, 1.9, 50)) * scale
+    frame, _ = anomalies(rows(last, np.zeros(50), np.ones(50), 400), rows(past, np.zeros(50), np.ones(50), 0), ["product"], Q)
+    lasting = frame.filter(pl.col("window_days") == 5, pl.col("p") < 0.05).sort("product")
+    mean = lasting["score"].to_numpy() / 5 / scale
+    one_window = 2 * stats.norm.sf(mean * np.sqrt(5))  # of two, which Bonferroni and the larger of both at most double twice
+    assert (lasting["p"].to_numpy() >= one_window).all()
+    assert (lasting["p"].to_numpy() <= 12 * one_window).all()
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -53,6 +53,15 @@ def test_one_of_few_members_that_triples_is_named_and_hardly_ever_another(member
     assert sum(one.measured or 0 for one in found) <= 22  # of 20 that are right
 
 
+@pytest.mark.parametrize("who", [12, 25])
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_campaign_of_months_ago_hides_none_of_today(seed: int, who: int) -> None:
+    counts = quiet(seed)
+    counts[60:70, who] *= 3
+    counts[-5:, 12] *= 3
+    assert judged(counts).extra.get("member") == "P12"
+
+
 def test_a_member_that_stays_away_is_named() -> None:
     counts = quiet(4)
     counts[-5:, 25] = 0

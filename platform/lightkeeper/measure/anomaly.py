@@ -4,16 +4,19 @@ Owns the scores of a series' last days, their p and the choice of which to name.
 its calibrated band; what an anomaly was (an event, an error, a customer) stays out.
 
 A day's score is (actual - forecast) / width, less the median score of all series on that day: what moves all of them is no
-anomaly of one, and is judged elsewhere (volume, accuracy). A series is looked at over its last 1, 3 and 5 days that have an
-outcome: the sum of their scores, each of the longer windows' capped at what 97.5% of the calibration days stay within, so that
-one huge order does not make a run of days. Null are the same sums at every place of the calibration days of all series, so that
-nothing is assumed of their distribution: p = (1 + how many are at least as large) / (1 + how many) (Vovk, Gammerman & Shafer
-2005; Bates, Candes, Lei, Romano & Sesia 2023, "Testing for outliers with conformal p-values"). A series has two tests, joined by
-Bonferroni: its last day, and the larger of its two longer windows, each in what 99% of the null sums stay within; either
-direction counts. Series are joined by Benjamini & Hochberg (1995).
+anomaly of one, and is judged elsewhere (volume, accuracy). A series has two tests, joined by Bonferroni: its last day, and the
+larger of its last 3 and last 5 days that have an outcome, each in what 99% of such sums of the calibration days stay within;
+either direction counts. Series are joined by Benjamini & Hochberg (1995).
 
-p is never below 2 / (1 + null sums): with fewer than about 2 / q days of calibration, 20 at q = 0.1 and whatever the number of
-series, a single series cannot be named, and the verdict is learning instead of passed.
+For a day nothing is assumed of the distribution: p = (1 + how many calibration days of any series are at least as far off) /
+(1 + how many there are) (Vovk, Gammerman & Shafer 2005; Bates, Candes, Lei, Romano & Sesia 2023, "Testing for outliers with
+conformal p-values"). Days are summed as normal quantiles of their score's place among the calibration days (van der Waerden
+1952), so that one huge order makes no run of days and the sums have light tails. One run of days in the past would hide the next
+for as long as it is remembered, if sums were only counted: beyond 95% of them p falls like the exponential tail that fits those up
+to 99.5% (peaks over a threshold, Davison & Smith 1990; the largest censored), down to a tenth of what counting allows, and where
+there are 400.
+
+With too few calibration days for the least p to name a series, the verdict is learning instead of passed.
 """
 
 from __future__ import annotations
@@ -34,7 +37,8 @@ _Floats = NDArray[np.float64]
 WINDOWS = (1, 3, 5)  # days that have an outcome
 BAND_OF_SD = 1.2816  # half of an 80% band of a normal, in its sd: a width where no band is known
 _TOGETHER = 20  # series whose median score tells what moved all of them
-_WITHIN = 0.975  # share of calibration days whose score is not capped
+_BODY, _TAIL = 0.95, 0.995  # shares of the past sums: p is counted up to the first, those up to the second shape the tail beyond
+_FITTED, _BEYOND = 400, 10  # past sums that a tail is fitted to, and how far beyond counting it is believed
 _TESTS = 2  # of a series: its last day, and its last days
 _USUAL = 0.99  # share of the null sums that one unit of a window holds
 _NUMBERS = ("actual", "forecast", "width")
@@ -68,14 +72,14 @@ def anomalies(
     if both := known.join(past, on=[*keys, "day"], how="semi").height:
         raise Refused(f"{both} outcomes are among the calibration days too: give those that came before.")
     series, without = known.select(keys).n_unique(), outcomes.select(keys).n_unique() - known.select(keys).n_unique()
-    cap = float(np.quantile(np.abs(past["score"].to_numpy()), _WITHIN)) if past.height else np.inf
-    last, null = _sums(known, keys, cap).group_by(keys, maintain_order=True).last(), _sums(past, keys, cap)
+    known, past = _placed(known, past), _placed(past, past)
+    last, null = _sums(known, keys).group_by(keys, maintain_order=True).last(), _sums(past, keys)
     edges = np.quantile(null["_level"].to_numpy(), np.arange(1, strata) / strata) if null.height else np.zeros(0)
     frame, counts = _tested(last, null, edges)
     frame = frame.with_columns(q=pl.Series(adjusted(frame["p"].to_numpy()), dtype=pl.Float64))
     frame = frame.select(*keys, "day", "direction", "window_days", "score", "p", "q", "actual", "forecast").sort("p", *keys)
     state, why, named = _verdict(frame, q, counts, strata)
-    extra = {"smallest_p": min(1.0, _TESTS / (1 + counts)), "null": counts, "without": without}
+    extra = {"smallest_p": _smallest(counts), "null": counts, "without": without}
     return frame, Verdict("anomalies", state, why, named, 0.0, series, extra=extra)
 
 
@@ -122,27 +126,35 @@ def _known(rows: pl.DataFrame, keys: Sequence[str], what: str) -> pl.DataFrame:
     return known.with_columns(score=score - common)
 
 
-def _sums(known: pl.DataFrame, keys: Sequence[str], cap: float) -> pl.DataFrame:
+def _placed(rows: pl.DataFrame, past: pl.DataFrame) -> pl.DataFrame:
+    """The rows with `_place`: the normal quantile of where their score lies among those of the calibration days."""
+    from scipy.special import ndtri
+
+    scores, ranked = rows["score"].to_numpy(), np.sort(past["score"].to_numpy())
+    below, up_to = (np.searchsorted(ranked, scores, side=side) for side in ("left", "right"))
+    return rows.with_columns(_place=pl.Series(ndtri((below + up_to + 1) / (2 * len(ranked) + 2)), dtype=pl.Float64))
+
+
+def _sums(known: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
     """With each row the sums over the windows that end there; null where a series has fewer days."""
 
-    def over(column: pl.Expr, days: int) -> pl.Expr:
-        """Added in one order, and rounded, so that equal sums are equal."""
-        return pl.sum_horizontal([column.shift(n).over(keys) for n in range(days)], ignore_nulls=False).round(9)
+    def last(column: str, days: int) -> list[pl.Expr]:
+        return [pl.col(column).shift(n).over(keys) for n in range(days)]
 
-    scores = {days: pl.col("score") if days == 1 else pl.col("score").clip(-cap, cap) for days in WINDOWS}
-    level = pl.mean_horizontal([pl.col("forecast").shift(n).over(keys) for n in range(max(WINDOWS))])
-    return known.with_columns(
-        *(over(scores[days], days).alias(f"_score_{days}") for days in WINDOWS),
-        *(over(pl.col(name), days).alias(f"_{name}_{days}") for days in WINDOWS for name in ("actual", "forecast")),
-        level.alias("_level"),
-    )
+    def over(column: str, days: int) -> pl.Expr:
+        """Added in one order, and rounded, so that equal sums are equal."""
+        return pl.sum_horizontal(last(column, days), ignore_nulls=False).round(9)
+
+    tested = [over("score" if days == 1 else "_place", days).alias(f"_tested_{days}") for days in WINDOWS]
+    told = [over(name, days).alias(f"_{name}_{days}") for days in WINDOWS for name in ("score", "actual", "forecast")]
+    return known.with_columns(*tested, *told, pl.mean_horizontal(last("forecast", max(WINDOWS))).alias("_level"))
 
 
 def _tested(last: pl.DataFrame, null: pl.DataFrame, edges: _Floats) -> tuple[pl.DataFrame, int]:
     """Of each series the window with the least p, and how many null sums the least of the strata has."""
     part = np.searchsorted(edges, last["_level"].to_numpy(), side="right")
     of_null = np.searchsorted(edges, null["_level"].to_numpy(), side="right")
-    names = [f"_score_{days}" for days in WINDOWS]
+    names = [f"_tested_{days}" for days in WINDOWS]
     sums, past = (np.abs(frame.select(names).cast(pl.Float64).to_numpy()) for frame in (last, null))
     units = np.array([_unit(past[:, at]) for at in range(len(WINDOWS))])
     sums, past = sums / units, past / units
@@ -150,19 +162,19 @@ def _tested(last: pl.DataFrame, null: pl.DataFrame, edges: _Floats) -> tuple[pl.
     for place in range(len(edges) + 1):
         rows, those = np.flatnonzero(part == place), past[of_null == place]
         ps[rows, 0] = _conformal(sums[rows, 0], those[:, 0])
-        ps[rows, 1] = _conformal(_larger(sums[rows, 1:]), _larger(those[:, 1:]))
+        ps[rows, 1] = _fitted(_larger(sums[rows, 1:]), _larger(those[:, 1:]))
     lasting = np.nanargmax(np.nan_to_num(sums[:, 1:], nan=-1.0), axis=1) + 1 if last.height else np.zeros(0, np.int64)
     best = np.where(ps[:, 0] < ps[:, 1], 0, lasting)
     windows = np.array(WINDOWS)[best]
     chosen = {
         name: pl.coalesce(pl.when(pl.col("window_days") == days).then(pl.col(f"_{name}_{days}")) for days in WINDOWS)
-        for name in ("score", "actual", "forecast")
+        for name in ("tested", "score", "actual", "forecast")
     }
     frame = last.with_columns(
         window_days=pl.Series(windows, dtype=pl.Int64),
         p=pl.Series(np.minimum(1.0, _TESTS * ps.min(axis=1)), dtype=pl.Float64),
     ).with_columns(**chosen)
-    direction = pl.when(pl.col("score") >= 0).then(pl.lit("above")).otherwise(pl.lit("below"))
+    direction = pl.when(pl.col("tested") >= 0).then(pl.lit("above")).otherwise(pl.lit("below"))
     return frame.with_columns(direction=direction), int(np.bincount(of_null, minlength=len(edges) + 1).min())
 
 
@@ -184,12 +196,37 @@ def _conformal(found: _Floats, null: _Floats) -> _Floats:
     return np.where(np.isnan(found), 1.0, (1 + at_least) / (1 + len(null)))
 
 
+def _fitted(found: _Floats, null: _Floats) -> _Floats:
+    """As `_conformal`, beyond most of the null values by an exponential tail that the largest of them do not shape."""
+    counted, null = _conformal(found, null), null[~np.isnan(null)]
+    if len(null) < _FITTED:
+        return counted
+    body, end = np.quantile(null, (_BODY, _TAIL))
+    beyond = null[null > body]
+    mean = (np.minimum(beyond, end) - body).sum() / max((beyond < end).sum(), 1)  # of an exponential, censored at the end
+    if not mean:
+        return counted
+    tail = np.maximum((1 - _BODY) * np.exp(-np.maximum(found - body, 0.0) / mean), _smallest(len(null)) / _TESTS)
+    return np.where(found > body, tail, counted)
+
+
+def _smallest(null: int) -> float:
+    """The least p that a series can have beside so many null sums."""
+    return min(1.0, _TESTS / (1 + null) / (_BEYOND if null >= _FITTED else 1))
+
+
+def _needed(series: int, q: float) -> int:
+    """Null sums beside which a single one of so many series could be named."""
+    counted = int(np.ceil(_TESTS * series / q)) - 1
+    return counted if counted < _FITTED else max(_FITTED, int(np.ceil(_TESTS * series / q / _BEYOND)) - 1)
+
+
 def _verdict(frame: pl.DataFrame, q: float, counts: int, strata: int) -> tuple[str, str, float | None]:
     """State, why and number of discoveries."""
     if not frame.height:
         return "unknown", "No series has a day with an outcome and a band: 0 were judged.", None
     named = frame.filter(pl.col("q") <= q)
-    smallest, needed = min(1.0, _TESTS / (1 + counts)), int(np.ceil(_TESTS * frame.height / q))
+    smallest, needed = _smallest(counts), _needed(frame.height, q)
     said = f"{named.height} of {frame.height:,} series are anomalous at a false discovery rate of {q:.0%}"
     if named.height:
         first = named.row(0, named=True)
@@ -198,7 +235,7 @@ def _verdict(frame: pl.DataFrame, q: float, counts: int, strata: int) -> tuple[s
     elif frame.height * smallest > q:
         missing = (
             f"no single one could be, as p is never below {smallest:.2g}:"
-            f" {plural(needed - 1 - counts, 'more day of series is', 'more days of series are')} needed"
+            f" {plural(needed - counts, 'more day of series is', 'more days of series are')} needed"
         )
         return "learning", f"{said}, and {missing} to calibrate on{', in each stratum' if strata > 1 else ''}.", 0.0
     return (
