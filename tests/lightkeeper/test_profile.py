@@ -246,3 +246,25 @@ def test_a_column_that_is_not_there_is_refused_by_name(tmp_path: Path) -> None:
     for source in (frame, frame.lazy(), path):
         with pytest.raises(Refused, match=r"no column c, d to profile; the columns are"):
             Profile.of(source, columns=["a", "c", "d"])
+    with pytest.raises(Refused, match=r"absent\.parquet cannot be read as a Parquet file"):
+        Profile.of(tmp_path / "absent.parquet")
+    path.write_bytes(b"no such thing")
+    with pytest.raises(Refused, match=r"rows\.parquet cannot be read as a Parquet file"):
+        Profile.of(path)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("rows", [70_000, 400_000])  # the second: more blocks than are tried in single precision
+def test_values_beside_an_edge_and_beyond_single_precision_are_counted_as_they_are(seed: int, rows: int) -> None:
+    random = np.random.default_rng(seed)
+    like = Profile.of(pl.DataFrame({"x": random.lognormal(0, 1, 5_000)}))
+    uppers = like.columns["x"].cells.uppers
+    values = random.lognormal(0, 1, rows)
+    values[::5_000] = random.choice(np.r_[uppers, np.nextafter(uppers, np.inf), np.nextafter(uppers, 0)], len(values[::5_000]))
+    values[7::9_000] = 1e39
+    for some in (values, values[values < 1e30], np.delete(values, np.s_[::5_000])):
+        one = Profile.of(pl.DataFrame({"x": some}), like).columns["x"]
+        places = np.searchsorted(uppers, some) + 1
+        places[some < one.cells.low] = 0
+        assert one.counts.tolist() == np.bincount(places, minlength=len(uppers) + 2).tolist()
+        assert (one.infinite, one.least, one.largest) == (0, some.min(), some.max())

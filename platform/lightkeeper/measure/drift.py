@@ -17,14 +17,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import polars as pl
 
 from lightkeeper.errors import Refused
 from lightkeeper.measure import distance
-from lightkeeper.measure.counting import Numbers, column_of
+from lightkeeper.measure.counting import File, Numbers, column_of, opened
 from lightkeeper.measure.profile import ColumnProfile, Profile, Source, pooled
 
 __all__ = ["DRIFT", "FLOOR", "SD_OF_RANK", "drift", "like_sd"]
@@ -98,13 +97,13 @@ def drift(  # noqa: PLR0913 - two windows, and how they are compared
         (shares), `smallest` (the least effect that would have been called drift), `why` (one sentence).
 
     Raises:
-        Refused: exact without the rows; alpha outside (0, 1); a column that the reference does not have.
+        Refused: exact without the rows; no file can be read; alpha outside (0, 1); a column that the reference does not have.
     """
     if not 0 < alpha < 1 or not floor >= 0:
         raise Refused(f"Drift with alpha {alpha} and floor {floor}: alpha lies between 0 and 1, the floor at 0 or above.")
     if exact and isinstance(reference, Profile) | isinstance(current, Profile):
         raise Refused("Exact distances need the rows of both windows: give frames or files, or leave exact=False.")
-    reference, current = (one.collect() if isinstance(one, pl.LazyFrame) else one for one in (reference, current))
+    reference, current = _window(reference), _window(current)
     before = reference if isinstance(reference, Profile) else Profile.of(reference, columns=columns)
     wanted = list(before.columns) if columns is None else list(columns)
     if missing := [name for name in wanted if name not in before.columns]:
@@ -128,9 +127,13 @@ def _many(reference: ColumnProfile, current: ColumnProfile) -> bool:
     return reference.cells.kind == current.cells.kind == "category" and bool(reference.counts[-2] or current.counts[-2:].any())
 
 
-def _like(current: pl.DataFrame | str | Path, before: Profile, wanted: Sequence[str]) -> Profile:
+def _window(one: Source | Profile) -> pl.DataFrame | File | Profile:
+    return one if isinstance(one, Profile) else opened(one.collect() if isinstance(one, pl.LazyFrame) else one)
+
+
+def _like(current: pl.DataFrame | File, before: Profile, wanted: Sequence[str]) -> Profile:
     """The current window in the reference's cells; a column that is gone is left out."""
-    there = (current if isinstance(current, pl.DataFrame) else pl.scan_parquet(current)).collect_schema().names()
+    there = current.schema if isinstance(current, pl.DataFrame) else current.types
     return Profile.of(current, like=before, columns=[name for name in wanted if name in there])
 
 
@@ -227,12 +230,11 @@ def _compared(pair: _Pair) -> tuple[_Seen, dict[str, object]]:
     return _Seen(p, effect, f"moved like a normal by {effect:.3f} of its sd"), found
 
 
-def _exactly(row: dict[str, object], reference: Source | Profile, current: Source | Profile) -> dict[str, object]:
+def _exactly(row: dict[str, object], *windows: pl.DataFrame | File | Profile) -> dict[str, object]:
     """Distances of a number from its values; infinite ones are left out, and with no other the counted distances stay."""
     if row["kind"] != "number" or row.get("ks") is None:
         return {}
-    frames = [one if not isinstance(one, pl.LazyFrame) else one.collect() for one in (reference, current)]
-    columns = [column_of(one, str(row["column"])) for one in frames if not isinstance(one, Profile)]
+    columns = [column_of(one, str(row["column"])) for one in windows if not isinstance(one, Profile)]
     a, b = (one.whole() for one in columns if isinstance(one, Numbers))
     a, b = a[np.isfinite(a)], b[np.isfinite(b)]
     if not len(a) or not len(b):

@@ -21,13 +21,13 @@ import polars as pl
 from numpy.typing import NDArray
 
 from lightkeeper.errors import Refused
-from lightkeeper.measure.counting import Counted, Numbers, Words, column_of, columns_of, count
+from lightkeeper.measure.counting import Counted, File, Numbers, Words, column_of, columns_of, count, opened
 
 __all__ = ["CATEGORIES", "KNOWN", "NUMBER_CELLS", "PROFILE", "Cells", "ColumnProfile", "Profile", "Source", "pooled"]
 
 _Floats = NDArray[np.float64]
 _Ints = NDArray[np.int64]
-Source = pl.DataFrame | pl.LazyFrame | str | Path
+Source = pl.DataFrame | pl.LazyFrame | File | str | Path
 
 NUMBER_CELLS = 32
 CATEGORIES = 32  # the most frequent ones have a cell each
@@ -173,15 +173,16 @@ class Profile:
             columns: which; None: all of the source but days and times, whose passing is no drift.
 
         Raises:
-            Refused: a column is not there.
+            Refused: a column is not there, or no file can be read.
         """
         if isinstance(source, pl.LazyFrame):
             source = source.select(pl.all() if columns is None else _asked(source, columns)).collect()
-        names, rows = columns_of(source, columns)
+        window = opened(source)
+        names, rows = columns_of(window, columns)
         cells = {} if like is None else {name: one.cells for name, one in like.columns.items()}
 
         def one(name: str) -> ColumnProfile:
-            found = column_of(source, name)
+            found = column_of(window, name)
             mine = cells.get(name)
             if mine is None or mine.kind != found.kind:
                 mine = cells_of(found)
@@ -212,7 +213,7 @@ class Profile:
         return cls(made[0].rows if made else 0, {one.name: one for one in made})
 
 
-def pooled(name: str, sources: Sequence[pl.DataFrame | str | Path]) -> list[ColumnProfile]:
+def pooled(name: str, sources: Sequence[pl.DataFrame | File]) -> list[ColumnProfile]:
     """One text column of several windows, counted in the values that are most frequent in all of them together.
 
     Cells that one window alone chooses favour it: what is most frequent there by chance is less so in any other.
