@@ -1,8 +1,9 @@
 """What is noticed of the scenarios, when, and what it is called: sales land day by day and are looked at as Dagster's checks do.
 
 Each scenario has 26 quiet weeks and 12 days after them; the sales are looked at after each landing, and at 08:00 of the next day
-when no file came. Seeds begin at 1,000; two of `lockdown` were looked at before a share of `watch.drawing` was chosen.
-`campaign` counts as seen when its product is named, by its lines among the sales or by its pieces as `watch.series` looks at them.
+when no file came. Seeds begin at 1,000, ten of each scenario, 40 of `campaign`; two of `lockdown` were looked at before a share of
+`watch.drawing` was chosen. `campaign` counts as seen when its product is named, by its lines among the sales or by its pieces as
+`watch.series` looks at them; beside it stands what one who knows the day could see (`campaign_bound`).
 It is called by the kind of its bad verdicts, else by the check. Figures are shares in %; spreads are 95% Wilson intervals.
 """
 
@@ -19,6 +20,7 @@ import polars as pl
 
 from assets.contracts import Sale
 from assets.scenarios import SCENARIOS
+from benchmarks.campaign_bound import seen_by_one_who_knows
 from benchmarks.gate import wilson
 from lightkeeper.lake.ledger import Ledger
 from lightkeeper.lake.suspects import follow, suspects
@@ -39,6 +41,7 @@ from lightkeeper.watch.tables import look
 __all__ = ["Played", "play", "run"]
 
 SEEDS, FIRST, AFTER = 10, 1_000, 12
+MORE = {"campaign": 40}  # seeds: of ten, one more or less is chance
 NAMES = (
     "quiet", "season", "campaign", "lockdown", "calibration", "population", "late", "missing", "duplicates", "poison", "new-normal",
     "hopeless",
@@ -80,7 +83,7 @@ class Played:
 def run(quick: bool) -> dict[str, Any]:  # noqa: FBT001 - the runner's own word
     """Rows of what was noticed; quick: two scenarios, one seed."""
     names, seeds = (("quiet", "poison"), 1) if quick else (NAMES, SEEDS)
-    played = {name: [play(name, FIRST + seed) for seed in range(seeds)] for name in names}
+    played = {name: [play(name, FIRST + seed) for seed in range(MORE.get(name, seeds))] for name in names}
     rows = [row for name, found in played.items() if name in {"quiet", "season"} for row in _alarms(name, found)]
     rows += [row for name, found in played.items() if name not in {"quiet", "season"} for row in _noticed(name, found)]
     rows += [_broken(share, seeds) for share in ((1.0,) if quick else BROKEN)]
@@ -207,7 +210,9 @@ def _noticed(name: str, found: list[Played]) -> list[dict[str, Any]]:
     rows = [_row(f"{name}: not noticed within {AFTER} days", len(found) - len(right), len(found))]
     if name in SOON:
         late = sum(one.first is None or one.first > SOON[name] for one in found)
-        rows.append(_row(f"{name}: not seen within 2 days of the third", late, len(found), 0.0))
+        seeds = range(FIRST, FIRST + len(found))
+        known = 100 - 100 * seen_by_one_who_knows(seeds, SOON[name]) / len(seeds) if name == "campaign" else None
+        rows.append(_row(f"{name}: not seen within 2 days of the third", late, len(found), 0.0, known))
     if name in CALLED:
         other = sum(one.called != CALLED[name] for one in found)
         rows.append(_row(f"{name}: not called {CALLED[name]}", other, len(found), 0.0))
