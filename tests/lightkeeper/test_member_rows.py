@@ -29,7 +29,7 @@ def dates(n: int) -> list[date]:
 
 
 def judged(counts: Counts, *others: MemberRows) -> Verdict:
-    return member_rows(dates(len(counts)), [MemberRows("product", NAMES[: counts.shape[1]], counts), *others])
+    return member_rows(dates(len(counts)), [MemberRows("product", NAMES[: counts.shape[1]], counts), *others], counts.sum(axis=1))
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
@@ -96,10 +96,27 @@ def test_a_week_in_which_everybody_buys_less_is_no_oddity_of_one(seed: int) -> N
     assert judged(np.vstack([counts[:-5], fewer])).state == "passed"
 
 
+@pytest.mark.parametrize(("gone", "least"), [(30, 1), (12, 10)])
+def test_members_whose_rows_went_to_other_values_are_named_and_no_others(gone: int, least: int) -> None:
+    counts = quiet(12)
+    rows = counts.sum(axis=1)
+    counts[-5:, 30 - gone :] = 0
+    found = member_rows(dates(len(counts)), [MemberRows("product", NAMES, counts)], rows)
+    assert (found.state, found.extra["rows"]) == ("failed", 0)
+    assert least <= float(str(found.measured)) <= gone
+
+
+@pytest.mark.parametrize("seed", [12, 13])
+def test_new_values_beside_the_known_ones_make_none_of_them_odd(seed: int) -> None:
+    counts = quiet(seed)
+    rows = counts.sum(axis=1) * np.where(np.arange(len(counts)) < len(counts) - 5, 1, 2)
+    assert member_rows(dates(len(counts)), [MemberRows("product", NAMES, counts)], rows).state == "passed"
+
+
 def test_the_order_of_members_changes_nothing() -> None:
     counts = quiet(13)
     counts[-5:, 12] *= 3
-    turned = member_rows(dates(len(counts)), [MemberRows("product", NAMES[::-1], counts[:, ::-1])])
+    turned = member_rows(dates(len(counts)), [MemberRows("product", NAMES[::-1], counts[:, ::-1])], counts.sum(axis=1))
     assert (turned.why, turned.extra) == (judged(counts).why, judged(counts).extra)
 
 
@@ -113,7 +130,7 @@ def test_a_column_that_is_another_under_other_names_is_judged_once() -> None:
 
 def test_numbers_that_never_come_again_are_no_members() -> None:
     invoices = np.diag(np.full(150, 20)).astype(np.int64)
-    found = member_rows(dates(150), [MemberRows("invoice", [str(number) for number in range(150)], invoices)])
+    found = member_rows(dates(150), [MemberRows("invoice", [str(number) for number in range(150)], invoices)], invoices.sum(axis=1))
     assert (found.state, found.why) == ("passed", "No column of this table, its key aside, has values that come again day by day.")
 
 
@@ -125,7 +142,8 @@ def test_a_young_table_is_learning_and_says_for_how_many_days_more() -> None:
 def test_the_first_day_of_its_weekday_is_learning_and_never_passed() -> None:
     days = [day for day in dates(150) if day.weekday() != 5][:100]
     saturday = next(day for day in dates(200) if day > days[-1] and day.weekday() == 5)
-    found = member_rows([*days, saturday], [MemberRows("product", NAMES, quiet(17, days=101))])
+    counts = quiet(17, days=101)
+    found = member_rows([*days, saturday], [MemberRows("product", NAMES, counts)], counts.sum(axis=1))
     assert (found.state, found.why) == ("learning", f"No Saturday is known yet that {saturday} could be compared with.")
 
 
@@ -137,4 +155,4 @@ def test_too_few_days_to_name_a_single_member_are_learning_and_never_passed() ->
 
 @pytest.mark.parametrize("days", [0, 1, 40])
 def test_a_table_without_a_text_column_has_nothing_to_show(days: int) -> None:
-    assert member_rows(dates(days), []).state == "passed"
+    assert member_rows(dates(days), [], np.full(days, 9)).state == "passed"

@@ -6,6 +6,7 @@ import re
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -39,7 +40,7 @@ def one_of_each() -> list[Verdict]:
         covers(rows(6, n=1, inside=1), 0.8),
         fresh(DAY, NOW, arrivals(files), None),
         fresh(DAY, NOW, arrivals(files), timedelta(hours=30)),
-        member_rows([DAY], []),
+        member_rows([DAY], [], np.ones(1, np.int64)),
         anomalies(series.head(1), series.tail(18), ["key"])[1],
         *model_age(DAY, DAY + timedelta(1), NOW, 1),
         *run_time(runs, 1.0, 1.0, 1),

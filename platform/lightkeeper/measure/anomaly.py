@@ -44,8 +44,8 @@ _USUAL = 0.99  # share of the null sums that one unit of a window holds
 _NUMBERS = ("actual", "forecast", "width")
 
 
-def anomalies(
-    outcomes: pl.DataFrame, calibration: pl.DataFrame, keys: Sequence[str], q: float = 0.1, strata: int = 1
+def anomalies(  # noqa: PLR0913 - two windows, and how they are compared
+    outcomes: pl.DataFrame, calibration: pl.DataFrame, keys: Sequence[str], q: float = 0.1, strata: int = 1, *, common: bool = True
 ) -> tuple[pl.DataFrame, Verdict]:
     """The series whose last days lie beyond what the calibration days allow.
 
@@ -56,6 +56,7 @@ def anomalies(
         keys: the columns that name a series.
         q: the share of the named series that may be named wrongly, on average.
         strata: parts of equal size by forecast, within which sums are compared; 1 compares all. Each part needs as many days.
+        common: whether what moves all series on a day is taken off; False where their forecasts know it already.
 
     Returns:
         A row a series, least p first: keys, `day` (its last), `direction` (above, below), `window_days`, `score` (the sum in
@@ -68,7 +69,7 @@ def anomalies(
     """
     if not 0 < q < 1 or strata < 1 or not keys:
         raise Refused(f"Anomalies with q {q}, {strata} strata, keys {list(keys)}: give 0 < q < 1, a stratum and a key at least.")
-    known, past = _known(outcomes, keys, "Outcomes"), _known(calibration, keys, "Calibration days")
+    known, past = _known(outcomes, keys, "Outcomes", common=common), _known(calibration, keys, "Calibration days", common=common)
     if both := known.join(past, on=[*keys, "day"], how="semi").height:
         raise Refused(f"{both} outcomes are among the calibration days too: give those that came before.")
     series, without = known.select(keys).n_unique(), outcomes.select(keys).n_unique() - known.select(keys).n_unique()
@@ -108,7 +109,7 @@ def more_than_a_day(series: pl.DataFrame, before: pl.DataFrame, keys: Sequence[s
     return pl.concat([lasting, again]).unique(mine, keep="first", maintain_order=True).sort("p", *keys)
 
 
-def _known(rows: pl.DataFrame, keys: Sequence[str], what: str) -> pl.DataFrame:
+def _known(rows: pl.DataFrame, keys: Sequence[str], what: str, *, common: bool) -> pl.DataFrame:
     """The rows with an outcome and a band, in the order of series and days, with their score."""
     if missing := [name for name in (*keys, "day", *_NUMBERS) if name not in rows.columns]:
         raise Refused(f"{what} have no column {', '.join(missing)}: give {', '.join((*keys, 'day', *_NUMBERS))}.")
@@ -122,8 +123,8 @@ def _known(rows: pl.DataFrame, keys: Sequence[str], what: str) -> pl.DataFrame:
     if known.select(*keys, "day").null_count().sum_horizontal().sum() or known.select(*keys, "day").is_duplicated().any():
         raise Refused(f"{what} have a null in {', '.join(keys)} or day, or a series with two rows of a day: give one a day.")
     score = (pl.col("actual") - pl.col("forecast")) / pl.col("width")
-    common = pl.when(pl.len().over("day") >= _TOGETHER).then(score.median().over("day")).otherwise(0.0)
-    return known.with_columns(score=score - common)
+    moved = pl.when(pl.len().over("day") >= _TOGETHER).then(score.median().over("day")).otherwise(0.0)
+    return known.with_columns(score=score - moved if common else score)
 
 
 def _placed(rows: pl.DataFrame, past: pl.DataFrame) -> pl.DataFrame:

@@ -1,7 +1,7 @@
 """Whether data are as new as they usually are, and a model as new as its data. Pure: the time is passed in.
 
-Owns what is learnt from earlier arrivals, and the verdicts on age. Where arrivals are recorded stays out; a day without rows that
-did arrive is `norms.volume`'s.
+Owns what is learnt from earlier arrivals, and the verdicts on age: of the newest day alone. Where arrivals are recorded stays out;
+a day without rows, after which others came, is `norms.volume`'s.
 
 A weekday is expected when it was there in at least half of the last 8 weeks. A day is late when it comes later than its
 weekday's median delay by more than 6 x what 90% of the days stay within, each measured from its weekday's median, and by an

@@ -3,9 +3,9 @@
 The sum of a number is ruled by its largest rows; how many rows a member has is far steadier, and shows the same change days
 earlier. Counts are compared by their roots, which vary alike whether they are many or few (Anscombe 1948): the root of a day's
 count beside the mean root of the member on such weekdays, times the root of what the day has of rows beside such days. So a day
-on which all buy less is no oddity of one; and as its oddest member is left out of that, one that triples makes no others look
-few. The last days are tested as those of series are (`anomaly`), all columns of a table in one family, and one odd day is no
-alarm.
+on which all buy less is no oddity of one; as its oddest member is left out of that, one that triples makes no others look few;
+and where members lose rows that the table still has, they are too few. The last days are tested as those of series are
+(`anomaly`), all columns of a table in one family, and one odd day is no alarm.
 """
 
 from __future__ import annotations
@@ -55,13 +55,14 @@ class MemberRows:
         return self.counts[:, list(self.members).index(member)]
 
 
-def member_rows(days: Sequence[date], columns: Sequence[MemberRows]) -> Verdict:
+def member_rows(days: Sequence[date], columns: Sequence[MemberRows], rows: Ints) -> Verdict:
     """Whether members of some columns have rows that are not usual of them on the last day, or on the last days together.
 
     Args:
         days: ascending; those on which the table has rows, the last one judged.
         columns: of the table; members with rows on fewer than 14 days before the last ten are left out, and columns that mirror
             another.
+        rows: (days,), of the table, those of no member among them: how large each day is.
 
     Returns:
         The verdict `members`: measured is the number of odd members, n that of the members; `extra` has the clearest one: member,
@@ -69,7 +70,7 @@ def member_rows(days: Sequence[date], columns: Sequence[MemberRows]) -> Verdict:
     """
     past = np.array([day <= days[-1] - timedelta(2 * max(WINDOWS)) for day in days], bool)  # what the last days are beside
     judged = _distinct(columns, past)
-    scores = [scored for one in judged if (scored := _scores(days, past, one)) is not None]
+    scores = [scored for one in judged if (scored := _scores(days, past, one, rows)) is not None]
     members = sum(one["member"].n_unique() for one in scores)
     if not scores:
         return _without(days, columns, judged)
@@ -88,10 +89,10 @@ def member_rows(days: Sequence[date], columns: Sequence[MemberRows]) -> Verdict:
                        members)  # fmt: skip
     first = alarm.row(0, named=True)
     mine = next(one for one in judged if one.column == first["column"]).of(first["member"])
-    rows, usual = int(mine[-first["window_days"] :].sum()), float(mine[past].mean() * first["window_days"])
+    has, usual = int(mine[-first["window_days"] :].sum()), float(mine[past].mean() * first["window_days"])
     span = f"{first['window_days']} days" if first["window_days"] > 1 else "a day, again"
-    why = f"{controlled}: {first['column']} {first['member']} has {rows} in {span}, usually {usual:.1f}."
-    extra = {"member": first["member"], "rows": rows, "usual": usual, "window": first["window_days"], "p": first["p"]}
+    why = f"{controlled}: {first['column']} {first['member']} has {has} in {span}, usually {usual:.1f}."
+    extra = {"member": first["member"], "rows": has, "usual": usual, "window": first["window_days"], "p": first["p"]}
     return Verdict(CHECK, "failed", why, float(alarm.height), 0.0, members, first["column"], extra=extra)
 
 
@@ -127,46 +128,47 @@ def _mirrors(one: MemberRows, other: MemberRows) -> bool:
     return bool((alike.max(axis=1) > _MIRRORED).mean() > 0.5)  # noqa: PLR2004 - most
 
 
-def _scores(days: Sequence[date], past: NDArray[np.bool_], one: MemberRows) -> pl.DataFrame | None:
+def _scores(days: Sequence[date], past: NDArray[np.bool_], one: MemberRows, rows: Ints) -> pl.DataFrame | None:
     """A row a member and day, as `anomalies` takes them: roots of counts, what is usual, half widths; None without such a day."""
     weekdays, roots = np.array([day.weekday() for day in days]), np.sqrt(one.counts + 0.375)
-    usual = _usual(weekdays, past, one.counts, np.full(len(days), -1))
+    usual = _usual(weekdays, past, one.counts, rows, np.full(len(days), -1))
     if len(one.members) >= _FEW:  # one that triples would make the others look few: the oddest of a day says not how large it is
         away = np.abs(roots - usual)
-        usual = _usual(weekdays, past, one.counts, np.where(np.isnan(away).any(axis=1), -1, away.argmax(axis=1)))
+        usual = _usual(weekdays, past, one.counts, rows, np.where(np.isnan(away).any(axis=1), -1, away.argmax(axis=1)))
     known = ~np.isnan(usual.sum(axis=1))
     if (known & past).sum() < _SEEN or not known[-1]:
         return None
     widths = BAND_OF_SD * (roots - usual)[known & past].std(axis=0, ddof=1)
     widths = np.maximum(widths, max(_LEAST * float(np.median(widths)), _LEAST_WIDTH))
-    rows, m = int(known.sum()), len(one.members)
+    known_days, m = int(known.sum()), len(one.members)
     judged = [day for day, there in zip(days, known, strict=True) if there]
     return pl.DataFrame({
-        "column": pl.Series([one.column] * (rows * m), dtype=pl.String),
-        "member": pl.Series([*one.members] * rows, dtype=pl.String),
-        "day": pl.Series(judged, dtype=pl.Date).gather(np.repeat(np.arange(rows), m)),
-        "actual": roots[known].ravel(), "forecast": usual[known].ravel(), "width": np.tile(widths, rows),
+        "column": pl.Series([one.column] * (known_days * m), dtype=pl.String),
+        "member": pl.Series([*one.members] * known_days, dtype=pl.String),
+        "day": pl.Series(judged, dtype=pl.Date).gather(np.repeat(np.arange(known_days), m)),
+        "actual": roots[known].ravel(), "forecast": usual[known].ravel(), "width": np.tile(widths, known_days),
     })  # fmt: skip
 
 
-def _usual(weekdays: Ints, past: NDArray[np.bool_], counts: Ints, left_out: Ints) -> NDArray[np.float64]:
+def _usual(weekdays: Ints, past: NDArray[np.bool_], counts: Ints, rows: Ints, left_out: Ints) -> NDArray[np.float64]:
     """(days, m): of each member the usual root on such weekdays, times the root of how large the day is beside them.
 
-    A past day is compared with the others, as the judged ones are. How large a day is is told without the member that is left out
-    on it; -1: none. NaN where no such day is known.
+    A past day is compared with the others, as the judged ones are. How large a day is is told by the members, without the one that
+    is left out on it (-1: none); where they shrank more than the table, by the table. NaN where no such day is known.
     """
     roots, usual = np.sqrt(counts + 0.375), np.full(counts.shape, np.nan)
     beside = np.hstack([counts, np.zeros((len(counts), 1), counts.dtype)])  # the last one, without rows, where none is left out
-    totals = counts.sum(axis=1) + 0.375
+    totals, table = counts.sum(axis=1) + 0.375, rows + 0.375
     for weekday in np.unique(weekdays):
         mine = weekdays == weekday
-        whole, rows = roots[mine & past].sum(axis=0), totals[mine & past].sum() - beside[mine & past].sum(axis=0)
+        whole, sizes = roots[mine & past].sum(axis=0), totals[mine & past].sum() - beside[mine & past].sum(axis=0)
         for day in np.flatnonzero(mine):
             own, out = bool(past[day]), left_out[day]
             others, total = int((mine & past).sum()) - own, totals[day] - beside[day, out]
             if others:
-                share = np.sqrt(total * others / (rows[out] - own * total))
-                usual[day] = (whole - own * roots[day]) / others * share
+                size = total * others / (sizes[out] - own * total)
+                of_table = table[day] * others / (table[mine & past].sum() - own * table[day])
+                usual[day] = (whole - own * roots[day]) / others * np.sqrt(max(size, min(1.0, of_table)))
     return usual
 
 
@@ -174,7 +176,7 @@ def _tested(scores: Sequence[pl.DataFrame], last: date) -> tuple[pl.DataFrame, f
     """The members of all columns, the oddest first, q over all of them; and the least p that a column allows."""
     recent, found, least = pl.col("day") > last - timedelta(2 * max(WINDOWS)), [], 1.0
     for one in scores:
-        members, verdict = anomalies(one.filter(recent), one.filter(~recent), _KEYS, _WRONG)
+        members, verdict = anomalies(one.filter(recent), one.filter(~recent), _KEYS, _WRONG, common=False)
         found.append(members)
         least = min(least, float(str(verdict.extra["smallest_p"])))
     every = pl.concat(found)

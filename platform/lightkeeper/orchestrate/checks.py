@@ -238,10 +238,10 @@ def _lost(plan: Plan, lake: Lake, last: Judged, rows: Mapping[date, int]) -> Ite
 
 
 def _contract(plan: Plan, lake: Lake, judged: Judged, rows: Mapping[date, int]) -> list[Verdict]:
-    if plan.landing is None:
-        return []
     if judged.day is None:
-        return [Verdict("contract", "unknown", judged.verdicts[0].why)]  # as of its other checks
+        return [Verdict("contract", "unknown", judged.verdicts[0].why)] if plan.landing else []  # as of its other checks
+    if plan.landing is None or judged.day not in rows:  # a day that has not come has no lines
+        return []
     return arrivals.contract(lake, plan.table, plan.landing.rejected, judged.day, rows)
 
 

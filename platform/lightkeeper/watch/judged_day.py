@@ -17,12 +17,12 @@ from lightkeeper.measure.member_rows import HISTORY, MemberRows, member_rows
 from lightkeeper.measure.norms import volume
 from lightkeeper.measure.profile import KNOWN, ColumnProfile
 from lightkeeper.measure.rates import nearest, rate
-from lightkeeper.values import Verdict
+from lightkeeper.values import Verdict, plural
 from lightkeeper.watch.drawing import ENOUGH, Watched, earlier
 from lightkeeper.watch.drifted import Rows, drift, gone
 from lightkeeper.watch.kept import Days, Reference
 
-__all__ = ["judged_day"]
+__all__ = ["judged_day", "missing_day"]
 
 _FLOOR, _FEW_ROWS = 0.005, 2.5  # a share, and rows: so few new or extreme values come by themselves
 _LASTING = 0.2  # share by which rows a day must differ for long
@@ -39,6 +39,7 @@ class _Seen:
         rows: of the day.
         repeated: of them; None where that could not be told.
         lost: columns of the reference that vanished or became of another kind; drift tells of them.
+        empty: columns without a value in any row of the day.
     """
 
     day: date
@@ -47,15 +48,17 @@ class _Seen:
     rows: int
     repeated: int | None
     lost: Collection[str]
+    empty: Collection[str]
 
     @classmethod
     def of(cls, reference: Reference, known: Days, day: date, lost: Collection[str]) -> _Seen:
         quiet = reference.quiet
         past = known.between(quiet.start, quiet.end) if quiet.days else known.upto(day - timedelta(1))
         kept = [one for one in past.days if one not in set(quiet.left_out) and one != day]
-        now = known.volume().filter(pl.col("day") == day)
-        rows, repeated = now.select("rows", "repeated").row(0) if now.height else (0, 0)
-        return cls(day, known, Days(past.rows.filter(pl.col("day").is_in(kept))), rows, repeated, lost)
+        now = known.between(day, day)
+        rows, repeated = now.volume().select("rows", "repeated").row(0) if now.rows.height else (0, 0)
+        empty = now.rows.filter(pl.col("segment") == "", pl.col("rows") > 0, pl.col("nulls") == pl.col("rows"))["column"].to_list()
+        return cls(day, known, Days(past.rows.filter(pl.col("day").is_in(kept))), rows, repeated, lost, empty)
 
 
 def judged_day(watched: Watched, rows: Rows, reference: Reference, known: Days, day: date) -> list[Verdict]:
@@ -80,6 +83,13 @@ def judged_day(watched: Watched, rows: Rows, reference: Reference, known: Days, 
     if day >= reference.quiet.start:
         return found
     return [one if watched.key and one.check == "duplicates" else _beside(reference.quiet.start, one) for one in found]
+
+
+def missing_day(reference: Reference, known: Days, day: date) -> Verdict | None:
+    """The verdict `volume` on a day without any row, after which others came; None where such a day is usual or not known."""
+    seen = _Seen.of(reference, known, day, ())
+    found = volume(_rows_a_day(reference, seen), day, 0)
+    return replace(found, kind="arrival", why=f"{found.why} It has not come, and later days have.") if found.bad else None
 
 
 def _unsegmented(watched: Watched, rows: Rows, lost: Collection[str]) -> list[Verdict]:
@@ -143,12 +153,18 @@ def _repeats(key: Sequence[str], seen: _Seen) -> Verdict:
 def _members(watched: Watched, reference: Reference, seen: _Seen) -> Verdict:
     """Values of text columns whose rows are odd; how many rows a value of a key has is what the key makes it."""
     recent, left_out = seen.known.between(seen.day - timedelta(HISTORY + 2 * max(WINDOWS)), seen.day), {*watched.key, *seen.lost}
-    columns = [
-        MemberRows(name, one.cells.categories, recent.counts(name, one.cells.size)[:, :-2])
+    names = [
+        name
         for name, one in reference.cells.columns.items()
         if one.cells.kind == "category" and one.cells.categories and name not in left_out
     ]
-    return member_rows(recent.days, columns)
+    empty = [name for name in names if name in seen.empty]
+    columns = [
+        MemberRows(name, one.categories, recent.counts(name, one.size)[:, :-2])
+        for name, one in ((name, reference.cells.columns[name].cells) for name in names if name not in empty)
+    ]
+    found = member_rows(recent.days, columns, recent.volume()["rows"].to_numpy())
+    return replace(found, state="unknown", why=f"{_valueless(empty, seen.rows)} {found.why}") if empty and not found.bad else found
 
 
 def _rates(reference: Reference, seen: _Seen) -> list[Verdict]:
@@ -162,6 +178,9 @@ def _rates(reference: Reference, seen: _Seen) -> list[Verdict]:
         same = pl.col("counts").list.len() == like.cells.size  # else the column was of another type that day
         history, now = past.get(name, nothing).filter(same), today.get(name, nothing).filter(same)
         for check, expression in _counts_of(like):
+            if name in seen.empty and check != "nulls":
+                made[check].append(Verdict(check, "unknown", _valueless([name], seen.rows), column=name))
+                continue
             pairs = [tuple(pair) for pair in history.select(expression, "rows").iter_rows()]
             if check == "categories" and len(pairs) >= ENOUGH:
                 pairs = pairs[earlier(len(pairs)) :]
@@ -175,6 +194,10 @@ def _rates(reference: Reference, seen: _Seen) -> list[Verdict]:
         *_told("categories", made["categories"], unlisted, [name for name in lost if columns[name].cells.kind == "category"]),
         *_told("range", made["range"], blind=[name for name, one in columns.items() if name in lost or one.cells.endless]),
     ]
+
+
+def _valueless(names: Sequence[str], rows: int) -> str:
+    return f"None of the {plural(rows, 'row')} of the day has a value of {', '.join(names)}: nothing could be judged of it."
 
 
 def _counts_of(like: ColumnProfile) -> list[tuple[str, pl.Expr]]:
@@ -196,11 +219,11 @@ def _told(check: str, found: Sequence[Verdict], unlisted: Sequence[str] = (), bl
         unlisted: columns with more values than are listed.
         blind: columns that cannot be compared with the reference.
     """
+    said = f"{', '.join(blind)} cannot be compared with the reference"
     if not found and blind:
-        return [
-            Verdict(check, "unknown", f"{', '.join(blind)} cannot be compared with the reference, and no other column can show it.")
-        ]
+        return [Verdict(check, "unknown", f"{said}, and no other column can show it.")]
     beside = f" New values of {', '.join(unlisted)} are not noticed: more than {KNOWN:,} were known." if unlisted else ""
+    beside += f" {said}." if blind else ""
     if not found and unlisted:
         return [Verdict(check, "unknown", beside.strip())]
     if not found:

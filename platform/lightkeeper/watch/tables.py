@@ -1,6 +1,7 @@
 """A table looked at: its days counted, its reference drawn, each new day judged. It reads one version and writes no table.
 
-Owns which days are judged against which reference. The statistics stand in `measure`, what is kept in `kept`.
+Owns which days are judged against which reference, and which never came although later ones did. The statistics stand in
+`measure`, what is kept in `kept`.
 
 A reference is drawn from the days before those that are judged first, without those on which the table still filled. While it
 is worth too little it grows week by week; then it stands, until a model that learns from the table is promoted, or until twice
@@ -9,10 +10,10 @@ as many days are known and none of its columns drifts.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
-from itertools import takewhile
+from itertools import pairwise, takewhile
 
 import polars as pl
 
@@ -21,7 +22,7 @@ from lightkeeper.lake.verdicts import Judged, profiles, references, states
 from lightkeeper.values import BAD, TableVersion, Verdict
 from lightkeeper.watch.drawing import ENOUGH, Drawing, Watched, awaited, calibrated, comparable, draw, settled, unrepeated
 from lightkeeper.watch.drifted import Effects, Rows, gone
-from lightkeeper.watch.judged_day import judged_day
+from lightkeeper.watch.judged_day import judged_day, missing_day
 from lightkeeper.watch.kept import Days, Reference, counted, known_days, last_reference, profile_rows, reference_rows
 
 __all__ = ["Looked", "look"]
@@ -137,7 +138,7 @@ def _first(looking: _Look, days: Sequence[date], before: Reference | None) -> Lo
     reference = draw(looking.watched, rows.filter(by.is_between(drawn[0], drawn[-1])), drawing)
     known = looking.count(reference, rows, Days.none())
     reference = looking.keep(calibrated(reference, known.between(drawn[0], drawn[-1])))
-    return _judged(looking, reference, known, days[-held:])
+    return _judged(looking, reference, known, days[-held:], days[-held:])
 
 
 def _again(looking: _Look, days: Sequence[date], reference: Reference) -> Looked:
@@ -155,7 +156,7 @@ def _again(looking: _Look, days: Sequence[date], reference: Reference) -> Looked
     if not reference.quiet.ready and len(grown) >= reference.quiet.days + len(reference.quiet.left_out) + GROWN:
         older = replace(reference, version=looking.version.version, known_at=looking.lake.clock(), why="it grew by days")
         reference = looking.keep(calibrated(older, known.between(reference.quiet.start, grown[-1])))
-    return _judged(looking, reference, known, wanted)
+    return _judged(looking, reference, known, wanted, sorted(new))
 
 
 def _changed(looking: _Look, known: Days, days: Sequence[date]) -> list[date]:
@@ -170,8 +171,12 @@ def _changed(looking: _Look, known: Days, days: Sequence[date]) -> list[date]:
 # -- judging
 
 
-def _judged(looking: _Look, reference: Reference, known: Days, days: Sequence[date]) -> Looked:
-    judged = [_day(looking, reference, known, day) for day in days]
+def _judged(looking: _Look, reference: Reference, known: Days, days: Sequence[date], new: Sequence[date]) -> Looked:
+    judged = [_day(looking, reference, day, judged_day(looking.watched, looking.rows, reference, known, day)) for day in days]
+    holes = [(day, found) for day in _holes(known.days, new) if (found := missing_day(reference, known, day))]
+    judged = sorted(
+        [*judged, *(_day(looking, reference, day, [found]) for day, found in holes)], key=lambda one: one.day or date.min
+    )
     last = days[-1]
     window = known.upto(last, 3)
     past = known.between(reference.quiet.start, reference.quiet.end)
@@ -187,8 +192,14 @@ def _summed(rows: pl.DataFrame) -> list[int]:
     return [sum(cell) for cell in zip(*counts, strict=True)] if len({len(one) for one in counts}) == 1 else []
 
 
-def _day(looking: _Look, reference: Reference, known: Days, day: date) -> Judged:
+def _holes(known: Sequence[date], new: Sequence[date]) -> Iterator[date]:
+    """The days without a row right before new ones, back to the day that is known before each; of a long hole the last ones."""
+    for earlier, later in pairwise(known):
+        if later in new:
+            yield from (later - timedelta(n) for n in range(min((later - earlier).days - 1, MOST), 0, -1))
+
+
+def _day(looking: _Look, reference: Reference, day: date, found: Sequence[Verdict]) -> Judged:
     quiet = reference.quiet
-    found = judged_day(looking.watched, looking.rows, reference, known, day)
     window = (quiet.start, quiet.end + timedelta(1)) if quiet.days else None
     return Judged(looking.version, day, window, reference.version, looking.run_id, tuple(found))
