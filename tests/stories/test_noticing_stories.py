@@ -101,6 +101,10 @@ def test_quiet_days_raise_nothing(landed_at_once) -> None:  # noqa: ANN001
     judged = held.filter(pl.col("check").is_in(["contract", "volume", "nulls", "categories", "range", "duplicates", "drift"]))
     assert judged.height == 7
     assert set(judged["state"]) == {"passed"}
+    kept = verdicts(Lake(home.lake)).rows(pl.col("asset") == "sales")
+    beside = dict(kept.group_by("check").agg(pl.col("reference_version").is_not_null().any()).iter_rows())
+    assert {check for check, is_beside in beside.items() if not is_beside} >= {"contract", "freshness"}
+    assert beside["drift"]
 
 
 def test_a_gauge_off_by_seven_percent_is_called_an_instrument(landed_at_once) -> None:  # noqa: ANN001

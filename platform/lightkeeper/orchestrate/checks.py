@@ -213,10 +213,15 @@ def _of_days(plan: Plan, lake: Lake, version: TableVersion, run_id: str) -> tupl
     days = pl.col(watched.by)
     counts = lake.read(version.table, version).group_by(days).len() if plan.landing else None
     rows: dict[date, int] = {} if counts is None else {day: n for day, n in counts.collect().iter_rows() if day is not None}
-    judged = [replace(one, verdicts=(*_contract(plan, lake, one, rows), *one.verdicts)) for one in seen.judged]
+    last = seen.judged[-1]
+    apart = [
+        replace(one, reference=None, reference_version=None, verdicts=tuple(_contract(plan, lake, one, rows)))
+        for one in seen.judged
+    ]
     if "freshness" in plan.names:
-        judged[-1] = replace(judged[-1], verdicts=(_freshness(plan, lake, watched, version), *judged[-1].verdicts))
-    judged = sorted([*judged, *_lost(plan, lake, judged[-1], rows)], key=lambda one: one.day or date.min)
+        apart.append(replace(last, reference=None, reference_version=None, verdicts=(_freshness(plan, lake, watched, version),)))
+    judged = [one for one in (*apart, *seen.judged, *_lost(plan, lake, last, rows)) if one.verdicts]
+    judged.sort(key=lambda one: one.day or date.min)
     return judged, pictures(seen.judged[-1], seen.pictures)
 
 
