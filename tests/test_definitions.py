@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -44,6 +45,13 @@ def test_every_asset_says_what_it_is_who_owns_it_and_what_its_columns_are(fresh:
         schema = node.metadata["dagster/column_schema"]
         assert isinstance(schema, dg.TableSchema), key
         assert all(column.description for column in schema.columns), key
+
+
+def test_dagsters_own_policy_of_freshness_is_on_what_was_promised_and_on_nothing_else(fresh: Story) -> None:
+    graph = fresh.defs.resolve_asset_graph()
+    policies = {key.to_user_string(): graph.get(key).freshness_policy for key in graph.materializable_asset_keys}
+    promised = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=24 + 30))  # of the sales: 30h after the end of a day
+    assert {name: one for name, one in policies.items() if one is not None} == {"sales": promised}
 
 
 def test_the_code_location_is_assembled_in_about_twelve_lines() -> None:

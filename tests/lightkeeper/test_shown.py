@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -87,3 +88,16 @@ def test_what_was_there_already_shows_what_was_read_this_time_and_that_nothing_w
     said = shown(lake, TableVersion("demand", 0), {}, True, [Input(TableVersion("sales", 7))])
     assert (said["inputs"], said["rows written"], said["bytes written"]) == ("sales@7", 0, 0)
     assert "The same content again" in said["unchanged"].text
+
+
+@pytest.mark.parametrize(
+    ("promise", "window"), [("26h", timedelta(hours=50)), ("3d", timedelta(days=4)), (None, None)], ids=["26h", "3d", "none"]
+)
+def test_a_promise_is_dagsters_own_policy_counted_from_the_end_of_the_newest_day(
+    promise: str | None, window: timedelta | None
+) -> None:
+    @dg.asset(name="demand", metadata=about(Demand, by="day", fresh_within=promise))
+    def demand() -> None: ...
+
+    policy = lk.definitions(tables=[demand]).resolve_asset_graph().get(dg.AssetKey("demand")).freshness_policy
+    assert policy == (window and dg.FreshnessPolicy.time_window(fail_window=window))
