@@ -1,4 +1,4 @@
-"""Series beside their own days while the naive forecast serves: who is named, and how seldom without a cause."""
+"""Series beside their own days while the naive forecast serves, and the bands of a past: who is named, how seldom without cause."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from datetime import date, timedelta
 import numpy as np
 import polars as pl
 import pytest
+from forecasts import issued
 from lamps import LAMPS
 from numpy.typing import NDArray
 
 from lightkeeper.models.forecasting import Server
 from lightkeeper.values import Verdict
-from lightkeeper.watch.series import anomalous
+from lightkeeper.watch.series import _Asked, _others_bands, anomalous
 
 FIRST, SERIES = date(2026, 1, 5), 12
 NAIVE = Server("lamps", None, "naive")
@@ -69,3 +70,16 @@ def test_a_weekday_that_was_there_once_is_no_measure_of_itself() -> None:
     series, verdict = judged(sold(4, 14))
     assert verdict.state in {"unknown", "learning"}
     assert series.filter(pl.col("q") <= 0.1).is_empty()
+
+
+@pytest.mark.parametrize("calm", [slice(0, 56), slice(56, 112)], ids=["first", "last"])
+def test_a_past_day_stands_beside_a_band_of_the_half_that_it_is_not_in(calm: slice) -> None:
+    random = np.random.default_rng(1)
+    actual = 8 * random.normal(size=(112, SERIES))
+    actual[calm] /= 8
+    banded = _others_bands(_Asked(("product",), "day", "units", "continuous"), issued(actual))
+    days = banded["day"].unique().sort()
+    widths = banded.group_by("day").agg((pl.col("high_80") - pl.col("low_80")).mean()).sort("day")["high_80"].to_numpy()
+    assert banded.height == actual.size == len(days) * SERIES
+    others = np.delete(widths, np.arange(112)[calm])
+    assert widths[calm].min() > 4 * others.max()  # calm days have the band of the wild ones
