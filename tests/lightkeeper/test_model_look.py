@@ -118,3 +118,34 @@ def test_one_huge_day_of_a_series_is_told_and_is_no_alarm(shop: Shop) -> None:
 def test_a_series_within_its_band_is_not_named(shop: Shop, widths: list[float]) -> None:
     found = shop.looked(rows=moved(widths))["anomalies"]
     assert (found.state, found.measured, found.n) == ("passed", 0.0, 4)
+
+
+# ---- coverage
+
+
+def narrowed(level: str, share: float) -> pl.DataFrame:
+    """The forecasts with one interval a share as wide on either side."""
+    middle = pl.col("units_forecast")
+    limits = (f"{side}_{level}" for side in ("low", "high"))
+    return forecasts().with_columns((middle + (pl.col(name) - middle) * share).alias(name) for name in limits)
+
+
+@pytest.mark.parametrize(("level", "other"), [("80", "95"), ("95", "80")])
+def test_an_interval_that_is_too_narrow_fails_its_own_coverage_and_no_other(shop: Shop, level: str, other: str) -> None:
+    made = narrowed(level, 0.2)
+    beside = made.join(ROWS.select("shop", "lamp", "day", "units"), on=["shop", "lamp", "day"])
+    inside = beside["units"].is_between(beside[f"low_{level}"], beside[f"high_{level}"])
+    found = shop.looked(made=made)
+    failed = found[f"coverage_{level}"]
+    assert (failed.state, failed.n) == ("failed", 4 * AHEAD)
+    assert failed.measured == pytest.approx(inside.mean())
+    assert failed.measured < failed.limit < int(level) / 100
+    assert f"Bands at {level}% covered" in failed.why
+    assert [found[name].state for name in (f"coverage_{other}", "accuracy")] == ["passed", "passed"]
+
+
+def test_the_intervals_of_who_stood_in_for_the_champion_are_none_of_its_own(shop: Shop) -> None:
+    stood_in = narrowed("80", 0.2).filter(pl.col("day") <= LEARNT + timedelta(14)).with_columns(model_version=pl.lit("lamps:naive"))
+    own = forecasts().filter(pl.col("day") > LEARNT + timedelta(14))
+    found = shop.looked(made=pl.concat([stood_in, own]))["coverage_80"]
+    assert (found.state, found.n) == ("passed", 4 * 14)
