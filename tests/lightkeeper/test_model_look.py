@@ -50,10 +50,10 @@ def forecasts() -> pl.DataFrame:
 class Shop:
     """A lake in which version 1 has served since it was trained, on the morning after its forecasts have come true."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, features: tuple[str, ...] = LAMPS.features) -> None:
         self.clock = Clock(morning(LEARNT + timedelta(1)))
         self.lake = Lake(folder, clock=self.clock)
-        self.serves(1)
+        self.serves(1, features)
         self.clock.now = morning(LAST + timedelta(1))
 
     def serves(self, number: int, features: tuple[str, ...] = LAMPS.features) -> None:
@@ -149,3 +149,35 @@ def test_the_intervals_of_who_stood_in_for_the_champion_are_none_of_its_own(shop
     own = forecasts().filter(pl.col("day") > LEARNT + timedelta(14))
     found = shop.looked(made=pl.concat([stood_in, own]))["coverage_80"]
     assert (found.state, found.n) == ("passed", 4 * 14)
+
+
+# ---- who served before
+
+
+PRICELESS = tuple(name for name in LAMPS.features if name != "price")  # the price moves the units most
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "state"),
+    [(LAMPS.features, PRICELESS, "failed"), (PRICELESS, LAMPS.features, "passed")],
+    ids=["worse", "better"],
+)
+def test_who_served_before_is_compared_with_the_champion_on_the_outcomes_since_it_serves(
+    tmp_path: Path, first: tuple[str, ...], second: tuple[str, ...], state: str
+) -> None:
+    shop = Shop(tmp_path, first)
+    shop.clock.now = morning(LAST - timedelta(AHEAD - 1))
+    shop.serves(2, second)
+    shop.clock.now = morning(LAST + timedelta(1))
+    former = shop.looked()["former"]
+    assert (former.state, former.n, former.column) == (state, AHEAD, "lamps:v2")
+    assert former.why.startswith("Over the 28 days since lamps:v2 replaced lamps:v1, ")
+    assert (former.measured > 0.5) == (state == "failed")
+
+
+def test_a_champion_that_has_served_for_a_few_days_is_not_compared_yet(shop: Shop) -> None:
+    shop.clock.now = morning(LAST - timedelta(12))
+    shop.serves(2, PRICELESS)
+    shop.clock.now = morning(LAST + timedelta(1))
+    former = shop.looked()["former"]
+    assert (former.state, former.n) == ("learning", 13)
