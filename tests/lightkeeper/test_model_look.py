@@ -13,7 +13,7 @@ import pytest
 
 from lightkeeper.lake.table import Lake
 from lightkeeper.models.backtesting import backtest, origins
-from lightkeeper.models.decisions import promoted
+from lightkeeper.models.decisions import decided, promoted
 from lightkeeper.models.forecasting import Server, forecast
 from lightkeeper.models.model import Model
 from lightkeeper.models.outcomes import outcomes
@@ -181,3 +181,27 @@ def test_a_champion_that_has_served_for_a_few_days_is_not_compared_yet(shop: Sho
     shop.clock.now = morning(LAST + timedelta(1))
     former = shop.looked()["former"]
     assert (former.state, former.n) == ("learning", 13)
+
+
+# ---- days that were not learnt from
+
+
+@pytest.mark.parametrize(
+    ("most", "unlearnt", "age"),
+    [(AHEAD - 1, "failed", "failed"), (AHEAD, "passed", "failed"), (AHEAD + 1, "passed", "passed")],
+    ids=["27", "28", "29"],
+)
+def test_matured_days_that_were_not_learnt_from_fail_by_themselves_beyond_the_limit(
+    shop: Shop, most: int, unlearnt: str, age: str
+) -> None:
+    found = shop.looked(replace(MODEL, max_age_days=most))
+    assert (found["unlearnt"].state, found["unlearnt"].measured, found["unlearnt"].limit) == (unlearnt, AHEAD, most)
+    assert (found["age"].state, found["age"].measured) == (age, AHEAD + 1)  # by the clock, which is a day further
+
+
+def test_days_on_which_a_challenger_was_no_better_count_as_learnt_from(shop: Shop) -> None:
+    said = Decision("lamps", "confirmed", 2, "a test", "It is no better.", against=1, judgement=1, matured=LEARNT + timedelta(10))
+    decided(shop.lake, said)
+    found = shop.looked(replace(MODEL, max_age_days=AHEAD - 10))["unlearnt"]
+    assert (found.state, found.measured, found.n) == ("passed", AHEAD - 10, AHEAD - 10)
+    assert f"was confirmed on outcomes up to {LEARNT + timedelta(10)}" in found.why
