@@ -15,22 +15,25 @@ import polars as pl
 import pytest
 
 import lightkeeper as lk
-from assets import LANDINGS
+from assets import LANDINGS, MODELS, TABLES
 from assets.sales import holidays
-from assets.scenarios import SCENARIOS
+from assets.scenario_weeks import PRODUCTS, real_weeks
+from assets.scenarios import SCENARIOS, scenarios
 from lightkeeper.alerts.kept import standing
 from lightkeeper.lake.suspects import suspects
 from lightkeeper.lake.table import Lake
 from lightkeeper.lake.verdicts import states, verdicts
+from lightkeeper.models.decisions import decisions
 from lightkeeper.orchestrate import checks as checks_module
 from lightkeeper.orchestrate.replay import Moment, begin, play, settle
 from lightkeeper.orchestrate.running import DAGSTER_YAML, checked, landed, materialize
 from lightkeeper.orchestrate.scenario import Script, Settings
-from lightkeeper.orchestrate.sensing import Senses
+from lightkeeper.orchestrate.sensing import SENSED, Senses
 
 ROOT = Path(__file__).resolve().parents[2]
 SEED = 7  # never one that tuned anything
 NAMED = {one.name: one for one in SCENARIOS}
+FEW = 12  # products: enough for every check, few enough for whole days in two seconds
 
 
 def defs_of(home: lk.Home, extra: list[dg.AssetsDefinition] | None = None) -> dg.Definitions:
@@ -125,6 +128,36 @@ def test_a_fall_of_trade_is_seen_within_two_days_of_the_third(landed_at_once) ->
     _, found = landed_at_once("lockdown", 8)
     fallen = found.filter(pl.col("check") == "volume")["day"].min()
     assert fallen <= date(2025, 7, 11)  # the fifth
+
+
+def test_a_product_that_sells_three_times_as_much_is_named_within_four_days(landed_at_once) -> None:  # noqa: ANN001
+    _, found = landed_at_once("campaign", 6)
+    assert found.select("check", "column").unique().rows() == [("members", "stock_code")]
+    assert found["day"].min() <= date(2025, 7, 10)  # the fourth
+    product = real_weeks(PRODUCTS).steadiest
+    assert all(f": stock_code {product} has " in why for why in found["why"])
+
+
+def test_the_yearly_course_of_trade_stops_no_run_and_makes_no_day_look_broken(tmp_path: Path) -> None:
+    (season,) = [one for one in scenarios(FEW) if one.name == "season"]
+    home, script = lk.Home(tmp_path / "season"), season.script(Settings(seed=SEED, after_days=2))
+    begin(home, "season", script)
+    defs, instance = lk.project(home.root, landings=LANDINGS, assets=TABLES, models=MODELS, home=home), instance_of(home)
+    settle(defs, instance, script)
+    lake = Lake(home.lake, clock=home.now)
+    before = decisions(lake)
+    explanations = frozenset(dg.AssetKey(model.explanation_table) for model in MODELS)
+    moments = list(play(defs, instance, home, script, senses=Senses(defs, instance, SENSED, explanations)))
+    assert [one.day for one in moments] == [date(2025, 7, 7), date(2025, 7, 8)]
+    assert all(run.is_success for run in instance.get_runs())
+    assert suspects(lake).is_empty()
+    assert decisions(lake).equals(before)
+    sold = verdicts(lake).rows().filter(pl.col("asset") == "sales", pl.col("day") >= script.turns)
+    whole = sold.filter(pl.col("check").is_in(["contract", "volume", "nulls", "duplicates", "members", "drift"]))
+    assert whole["day"].n_unique() == len(moments)
+    assert set(whole["state"]) == {"passed"}
+    newest = lake.read("demand_forecast").select(pl.col("origin").max()).collect().item()
+    assert newest == moments[-1].day
 
 
 @pytest.mark.parametrize(("name", "days"), [("late", 3), ("missing", 3)])
