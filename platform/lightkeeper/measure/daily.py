@@ -11,6 +11,7 @@ until then the state is learning.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -44,6 +45,8 @@ class Found:
         rows: of the last three days.
         rising: whether a level or a total lies above what is usual.
         jumped: whether it drifted by a jump, which may be smaller than what lasts must be.
+        full: `smallest` of days that have as many rows as usual; infinite where that is not known.
+        usual: rows of such a day.
     """
 
     column: str
@@ -55,6 +58,8 @@ class Found:
     rows: int
     rising: bool = True
     jumped: bool = False
+    full: float = math.inf
+    usual: float = 0.0
 
     @property
     def told(self) -> str:
@@ -92,12 +97,13 @@ def judge(quiet: Quiet, days: Sequence[int], columns: Sequence[DayCounts | DayLe
     for number, (column, place) in enumerate(zip(reference, places, strict=True)):
         last = place.of_days(slice(-DISTANCE, None))
         effect = column.effect(together(last, column.centres[weekday(at[-DISTANCE:])], column.weights))
-        smallest = max(floor, column.effect(_least(quiet, column) * float(thin(column, last.rows).mean())))
+        least, wider = _least(quiet, column), float(thin(column, last.rows).mean())
+        smallest, full = (max(floor, column.effect(least * times)) for times in (wider, 1.0))
         seen = bool(drifted[number]) and effect >= floor
         beyond, rows = float(strength[-1, number]), int(last.rows.sum())
         rising = float(scores.deviation[-DISTANCE:, number].sum()) > 0
         jumped = seen and bool(scores.jump[-1, number] > quiet.limits[-1])
-        found.append(Found(column.name, column.kind, seen, effect, smallest, beyond, rows, rising, jumped))
+        found.append(Found(column.name, column.kind, seen, effect, smallest, beyond, rows, rising, jumped, full, column.rows))
     return sorted(found, key=lambda one: (not one.drifted, -one.effect))
 
 

@@ -115,7 +115,7 @@ def _verdict(rows: Rows, reference: Reference, found: Found, told: Told | None) 
     state = "learning" if not quiet.ready else "drifted" if found.drifted else "unknown" if blind else "passed"
     jumped = found.jumped and found.effect < found.smallest
     where = f" where {segment}" if "=" in segment else ""
-    size, least = _sizes(found, segment)
+    size, least = _size(found, segment), _amount(found, found.smallest)
     why = f"{column}{where}: {size} in the last 3 days ({plural(found.rows, 'value')} against {plural(quiet.days, 'day')})"
     why += f". {_learning(rows, quiet)}" if state == "learning" else f"; {_beside(found, state, least, jumped=jumped)}"
     extra: dict[str, Any] = {"strength": round(found.strength, 4), "smallest": found.smallest, "tau": round(quiet.tau, 2)}
@@ -132,7 +132,10 @@ def _verdict(rows: Rows, reference: Reference, found: Found, told: Told | None) 
 def _beside(found: Found, state: str, least: str, *, jumped: bool) -> str:
     """How far a column lies beside its limit, and what would have been seen."""
     if state == "unknown":
-        return "its quiet days differ so much that no change of it would have been seen."
+        if found.full >= _FARTHEST[found.kind]:
+            return "its quiet days differ so much that no change of it would have been seen."
+        few, day = plural(found.rows, "value in 3 days is", "values in 3 days are"), plural(round(found.usual), "value")
+        return f"{few} too few to tell; on days of {day}, as is usual, {_amount(found, found.full)} would have been seen."
     if jumped:
         return f"it jumped, {found.strength:.2f} x the limit of a jump. What comes slowly is seen from {least} on."
     if state == "passed" and found.effect < FLOOR and found.strength > 1:
@@ -142,13 +145,20 @@ def _beside(found: Found, state: str, least: str, *, jumped: bool) -> str:
     return f"{found.strength:.2f} x the limit, {least} would have been seen."
 
 
-def _sizes(found: Found, segment: str) -> tuple[str, str]:
-    """An effect and the least one that would have been seen, in words."""
+def _size(found: Found, segment: str) -> str:
+    """An effect in words."""
     if found.kind == "level":
-        return f"{found.told} what each {segment.removeprefix(LEVEL)} usually has", f"{found.share(found.smallest):.1%}"
+        return f"{found.told} what each {segment.removeprefix(LEVEL)} usually has"
     if found.kind == "category":
-        return f"{found.effect:.1%} of its rows changed value", f"{found.smallest:.1%}"
-    return f"moved like a normal by {found.effect:.3f} of its sd", f"{found.smallest:.3f}"
+        return f"{found.effect:.1%} of its rows changed value"
+    return f"moved like a normal by {found.effect:.3f} of its sd"
+
+
+def _amount(found: Found, effect: float) -> str:
+    """An effect as a number, in the unit of the words."""
+    if found.kind == "level":
+        return f"{found.share(effect):.1%}"
+    return f"{effect:.1%}" if found.kind == "category" else f"{effect:.3f}"
 
 
 def _learning(rows: Rows, quiet: Quiet) -> str:
