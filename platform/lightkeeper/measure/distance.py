@@ -19,6 +19,7 @@ __all__ = [
     "chi_square",
     "exact_ks",
     "exact_wasserstein",
+    "freedom",
     "frequent",
     "jensen_shannon",
     "ks",
@@ -119,6 +120,11 @@ def chi_square(a: _Ints, b: _Ints, *, ordered: bool = False) -> tuple[float, flo
     expected = both.sum(axis=1, keepdims=True) * both.sum(axis=0) / both.sum()
     statistic = float(((both - expected) ** 2 / expected).sum())
     return statistic, float(chdtrc(both.shape[1] - 1, statistic))
+
+
+def freedom(a: _Ints, b: _Ints) -> int:
+    """Degrees of freedom of that test where cells have no order; at least 1."""
+    return max(1, int(_thick(np.stack([a, b]).astype(np.float64)).shape[1]) - 1)
 
 
 def _neighbours(both: _Floats) -> _Floats:

@@ -57,11 +57,12 @@ class _Pair:
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """One way in which a column may have changed: how surely, and by how much, in words too."""
+    """One way in which a column may have changed: how surely, and by how much, in words too; whether it is its values that did."""
 
     p: float
     effect: float
     said: str
+    values: bool = False
 
 
 def like_sd(ranks: float) -> float:
@@ -94,7 +95,10 @@ def drift(  # noqa: PLR0913 - two windows, and how they are compared
         missing or infinite values is what changed: by how much), `p` (adjusted for
         all columns), `n_reference` and `n` (rows with a value), `ks`, `wasserstein` (units of the column), `psi`,
         `jensen_shannon` (natural log, divergence), `chi_square` (two-sample), `total_variation`, `nulls_reference`, `nulls`
-        (shares), `smallest` (the least effect that would have been called drift), `why` (one sentence).
+        (shares), `smallest` (numbers: the least shift that would have been called drift if all values had moved by it; texts:
+        about the least share of rows that would have been, had it moved from one half of them to the other; an effect of any
+        other form, such as a wider spread, can be larger and pass, or be smaller and drift: the sentence then does not name it),
+        `why` (one sentence).
 
     Raises:
         Refused: exact without the rows; no file can be read; alpha outside (0, 1); a column that the reference does not have.
@@ -159,7 +163,7 @@ def _clearest(seen: Sequence[_Seen], floor: float, alpha: float) -> dict[str, ob
     if not seen:
         return {}
     one = min(seen, key=lambda each: (not (each.effect >= floor and each.p * len(seen) < alpha), each.p))
-    return {"p": min(1.0, len(seen) * one.p), "effect": one.effect, "said": one.said}
+    return {"p": min(1.0, len(seen) * one.p), "effect": one.effect, "said": one.said, "of_values": one.values, "ways": len(seen)}
 
 
 def _shares(pair: _Pair) -> list[_Seen]:
@@ -218,8 +222,9 @@ def _compared(pair: _Pair) -> tuple[_Seen, dict[str, object]]:
     }  # fmt: skip
     if not pair.number:
         share = distance.total_variation(a, b)
+        found["freedom"] = distance.freedom(a, b)
         p = distance.frequent(a, b) if pair.chosen and (a[-2] or b[-2:].any()) else chance
-        return _Seen(p, share, f"{share:.1%} of its rows changed value"), found
+        return _Seen(p, share, f"{share:.1%} of its rows changed value", values=True), found
     ends = (
         float(np.fmin(pair.reference.least, pair.current.least)),
         float(np.fmax(pair.reference.largest, pair.current.largest)),
@@ -227,7 +232,7 @@ def _compared(pair: _Pair) -> tuple[_Seen, dict[str, object]]:
     found |= {"ks": distance.ks(a, b), "wasserstein": distance.wasserstein(a, b, pair.reference.cells, ends)}
     effect = like_sd(distance.rank_distance(a, b))
     p = min(1.0, 2 * min(chance, distance.rank_sum(a, b)[1]))
-    return _Seen(p, effect, f"moved like a normal by {effect:.3f} of its sd"), found
+    return _Seen(p, effect, f"moved like a normal by {effect:.3f} of its sd", values=True), found
 
 
 def _exactly(row: dict[str, object], *windows: pl.DataFrame | File | Profile) -> dict[str, object]:
@@ -250,18 +255,20 @@ def _judged(rows: list[dict[str, object]], alpha: float, floor: float) -> list[d
         reached = max(reached, min(1.0, float(str(row["p"])) * (len(judged) - place)))
         row["p"] = reached
         if not row["unjudged"]:
-            row["smallest"] = _smallest(row, alpha / len(judged), floor)
+            row["smallest"] = _smallest(row, alpha / len(judged) / float(str(row["ways"])), floor)
     return [_said(row, alpha, floor) for row in rows]
 
 
 def _smallest(row: dict[str, object], alpha: float, floor: float) -> float:
-    """The least shift that the rank-sum test (of texts: the move of a share of about a half) would have called drift."""
-    from scipy.special import ndtri
+    """The least shift of all values that the rank-sum test would have called drift; of texts a move between two halves of the rows.
 
-    n, m = float(str(row["n_reference"])), float(str(row["n"]))
-    z = -float(ndtri(alpha / (4 if row["kind"] == "number" else 2)))
-    error = np.sqrt(1 / n + 1 / m)
-    return float(max(floor, z * error * (np.sqrt(np.pi / 3) if row["kind"] == "number" else 0.5)))
+    What an effect measures beside a shift, such as a wider spread, the rank-sum test does not see: it says nothing of that.
+    """
+    from scipy.special import chdtri
+
+    n, m, number = float(str(row["n_reference"])), float(str(row["n"])), row["kind"] == "number"
+    reach = np.sqrt(chdtri(row.get("freedom", 1), alpha / (2 if number else 1)))
+    return float(max(floor, reach * np.sqrt(1 / n + 1 / m) * (np.sqrt(np.pi / 3) if number else 0.5)))
 
 
 def _said(row: dict[str, object], alpha: float, floor: float) -> dict[str, object]:
@@ -272,6 +279,21 @@ def _said(row: dict[str, object], alpha: float, floor: float) -> dict[str, objec
         return shown | {"state": "unknown", "effect": None, "p": None, "smallest": None, "why": row.get("unjudged") or row["why"]}
     chance = f"p {p:.2g} {'<' if p < alpha else '>='} {alpha:g}"
     small = f", below the floor of {floor:g}" if p < alpha and effect < floor else ""
-    least = f"; {float(str(row['smallest'])):.3f} would have been seen" if "smallest" in row else ""
+    least = _least(row, drifted=drifted)
     why = f"{row['column']}: {row['said']}{small} ({chance}; n {row['n_reference']} and {row['n']}){least}."
     return shown | {"state": "drifted" if drifted else "passed", "why": why}
+
+
+def _least(row: dict[str, object], *, drifted: bool) -> str:
+    """The least shift in words; none where the effect is no shift, and was judged otherwise than a shift of its size."""
+    if "smallest" not in row:
+        return ""
+    smallest, effect = (round(float(str(row[name])), 3) for name in ("smallest", "effect"))
+    if row["of_values"] and drifted != (effect >= smallest):
+        return ""
+    what = (
+        f"a shift of all its values by {smallest:.3f}"
+        if row["kind"] == "number"
+        else f"another value in {smallest:.1%} of its rows"
+    )
+    return f"; {what} would have been seen"
