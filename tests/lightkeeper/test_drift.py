@@ -257,6 +257,34 @@ def test_integers_that_became_fractions_are_still_compared() -> None:
     assert states(drift(drawn(1), drawn(2).with_columns(pl.col("items").cast(pl.Float64))))["items"] == "passed"
 
 
+@pytest.mark.parametrize("kept", [False, True], ids=["rows", "stored"])
+@pytest.mark.parametrize("rows", [1000, 20])
+def test_yes_and_no_that_became_text_is_told_and_judged_by_its_values_and_so_is_the_reverse(rows: int, kept: bool) -> None:  # noqa: FBT001
+    flags = [drawn(seed, rows).select("paid") for seed in (1, 2)]
+    texts = [one.with_columns(pl.col("paid").cast(pl.String)) for one in flags]
+    for before, now, said in (
+        (flags[0], texts[1], "It was Boolean and is String"),
+        (texts[0], flags[1], "It was String and is Boolean"),
+    ):
+        row = drift(Profile.of(before) if kept else before, now).row(0, named=True)
+        assert row["state"] == ("passed" if rows == 1000 else "unknown")
+        assert row["why"].endswith(f". {said}: its values are compared as text.")
+
+
+def test_yes_and_no_that_became_other_words_has_drifted_and_says_that_it_became_text() -> None:
+    words = drawn(2).with_columns(pl.when("paid").then(pl.lit("yes")).otherwise(pl.lit("no")).alias("paid"))
+    assert states(found := drift(drawn(1), words))["paid"] == "drifted"
+    assert "It was Boolean and is String" in found["why"][0]
+
+
+@pytest.mark.parametrize("became", [pl.Categorical, pl.Enum(["a", "b", "c", "d"])], ids=str)
+def test_texts_and_numbers_that_are_only_stored_otherwise_are_told_no_change_of_type(became: Any) -> None:
+    now = drawn(2).with_columns(pl.col("items").cast(pl.Float64), pl.col("shop").cast(became))
+    found = drift(drawn(1), now)
+    assert set(found["state"]) == {"passed"}
+    assert not [why for why in found["why"] if "It was" in why]
+
+
 @pytest.mark.parametrize("rows", [0, 1, 29])
 def test_a_window_of_too_few_rows_is_unknown_on_either_side(rows: int) -> None:
     few = drawn(1).head(rows)

@@ -98,7 +98,8 @@ def drift(  # noqa: PLR0913 - two windows, and how they are compared
         (shares), `smallest` (numbers: the least shift that would have been called drift if all values had moved by it; texts:
         about the least share of rows that would have been, had it moved from one half of them to the other; an effect of any
         other form, such as a wider spread, can be larger and pass, or be smaller and drift: the sentence then does not name it),
-        `why` (one sentence).
+        `why` (one sentence; of a text that became yes and no, or the reverse, a second one says so: both are judged by their
+        values, true and false being texts. Whole numbers that became fractions hold the same values, which says nothing.)
 
     Raises:
         Refused: exact without the rows; no file can be read; alpha outside (0, 1); a column that the reference does not have.
@@ -150,12 +151,21 @@ def _row(  # noqa: PLR0913 - two windows, and how they are compared
     if current is None:
         return shared | {"n": 0, "why": f"{name} is not in the current window: it vanished or was renamed."}
     shared |= {"n": current.n, "nulls": current.nulls / current.rows if current.rows else None}
+    shared["beside"] = _retyped(reference, current)
     pair = _Pair(name, reference, current, chosen)
     seen, why = _shares(pair), _unjudged(pair)
     if why:
         return shared | _clearest(seen, floor, alpha) | {"unjudged": why, "why": why}
     values, found = _compared(pair)
     return shared | found | _clearest([values, *seen], floor, alpha) | {"unjudged": _thin(pair)}
+
+
+def _retyped(reference: ColumnProfile, current: ColumnProfile) -> str:
+    """That yes and no became text, or text yes and no, where both are compared by their values; else nothing."""
+    same = reference.cells.kind == current.cells.kind == "category"
+    if not same or (reference.type == "Boolean") == (current.type == "Boolean"):
+        return ""
+    return f" It was {reference.type} and is {current.type}: its values are compared as text."
 
 
 def _clearest(seen: Sequence[_Seen], floor: float, alpha: float) -> dict[str, object]:
@@ -274,13 +284,20 @@ def _smallest(row: dict[str, object], alpha: float, floor: float) -> float:
 def _said(row: dict[str, object], alpha: float, floor: float) -> dict[str, object]:
     shown = {key: value for key, value in row.items() if key in DRIFT}
     p, effect = (float(str(row[name])) if row.get(name) is not None else None for name in ("p", "effect"))
+    beside = row.get("beside", "")
     drifted = p is not None and effect is not None and p < alpha and effect >= floor
     if p is None or effect is None or (row["unjudged"] and not drifted):
-        return shown | {"state": "unknown", "effect": None, "p": None, "smallest": None, "why": row.get("unjudged") or row["why"]}
+        return shown | {
+            "state": "unknown",
+            "effect": None,
+            "p": None,
+            "smallest": None,
+            "why": f"{row.get('unjudged') or row['why']}{beside}",
+        }
     chance = f"p {p:.2g} {'<' if p < alpha else '>='} {alpha:g}"
     small = f", below the floor of {floor:g}" if p < alpha and effect < floor else ""
     least = _least(row, drifted=drifted)
-    why = f"{row['column']}: {row['said']}{small} ({chance}; n {row['n_reference']} and {row['n']}){least}."
+    why = f"{row['column']}: {row['said']}{small} ({chance}; n {row['n_reference']} and {row['n']}){least}.{beside}"
     return shown | {"state": "drifted" if drifted else "passed", "why": why}
 
 
