@@ -109,6 +109,15 @@ def test_the_page_shows_the_newest_kept_result_of_each_benchmark() -> None:
     assert run.page(text, run._newest(ROOT / "benchmarks" / "results")) == text
 
 
+def test_the_readme_says_how_often_drift_is_called_on_quiet_days_as_the_kept_result_does() -> None:
+    rows = run._newest(ROOT / "benchmarks" / "results")["drift"]["found"]["rows"]
+    quiet = [row for row in rows if row["what"].startswith("quiet days, ")]
+    shares, worst = [row["ours_s"] for row in quiet], max(row["spread"][1] for row in quiet)
+    text = " ".join((ROOT / "README.md").read_text().split())
+    assert f"Over {len(quiet)} settings of made-up days" in text
+    assert f"drift was called on {min(shares):.1f} to {max(shares):.2f}% of quiet days on average, and on {worst:.1f}% of them" in text
+
+
 def test_a_process_that_was_started_for_a_home_is_seen_until_it_has_ended(tmp_path: Path) -> None:
     env = {**os.environ, "LIGHTKEEPER_HOME": str(tmp_path)}
     process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, env=env)
