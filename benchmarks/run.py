@@ -211,17 +211,27 @@ def show(result: dict[str, Any]) -> None:
 
 
 def rendered(result: dict[str, Any]) -> str:
-    """One benchmark as Markdown: the table, then what it was measured on."""
+    """One benchmark as Markdown: the table, what was called what if it counts that, then what it was measured on."""
     heads = ["", *_HEADS[1:]]
     lines = ["| " + " | ".join(cells) + " |" for cells in (heads, ["---", *["---:"] * 6], *map(_cells, result["rows"]))]
     on, kept, busy, noisy = result["machine"], result["versions"], result["load"], result["noise"]
     tree = f"commit {str(result['commit'])[:10]}{' with changes' if result['dirty'] else ''}"
+    where = f"{on['processor']}, {on['cores']} cores, {on['memory_gb']} GB, {on['system']} {on['kernel']}"
     return "\n".join((
-        *lines, "",
-        f"{result['measured_at'][:10]}, {tree}; {on['processor']}, {on['cores']} cores, {on['memory_gb']} GB,",
-        f"{on['system']} {on['kernel']}; {', '.join(f'{name} {number}' for name, number in kept.items())}.",
+        *lines, "", *_called(result.get("found", {}).get("confusion", {})),
+        f"{result['measured_at'][:10]}, {tree}; {where}; {', '.join(f'{name} {number}' for name, number in kept.items())}.",
         f"Load {busy['before'][0]}, {busy['after'][0]} after; noise: {told(noisy['before'])}; after: {told(noisy['after'])}.",
     ))  # fmt: skip
+
+
+def _called(confusion: dict[str, dict[str, int]]) -> list[str]:
+    """How often each scenario was called what, as a Markdown table with an empty line below; nothing without one."""
+    if not confusion:
+        return []
+    names = list(dict.fromkeys(name for counts in confusion.values() for name in counts))
+    rows = [[what, *(str(counts.get(name, "")) for name in names), str(sum(counts.values()))] for what, counts in confusion.items()]
+    heads = ["scenario", *names, "seeds"]
+    return ["| " + " | ".join(cells) + " |" for cells in (heads, ["---", *["---:"] * (len(names) + 1)], *rows)] + [""]
 
 
 def page(text: str, results: dict[str, dict[str, Any]]) -> str:

@@ -104,6 +104,19 @@ def test_the_page_takes_new_tables_and_keeps_its_text() -> None:
     assert run.page(renewed, {"chain": result(limit=2.0)}) == renewed
 
 
+def test_what_was_called_what_stands_in_a_table_of_its_own_with_the_seeds_that_it_adds_up_to() -> None:
+    confusion = {"quiet": {"nothing": 7, "drift": 3}, "late": {"arrival": 9, "nothing": 1}}
+    text = run.rendered({**result(), "found": {"confusion": confusion}})
+    table = text.partition("\n\n")[2].partition("\n\n")[0].splitlines()
+    assert table == [
+        "| scenario | nothing | drift | arrival | seeds |",
+        "| --- | ---: | ---: | ---: | ---: |",
+        "| quiet | 7 | 3 |  | 10 |",
+        "| late | 1 |  | 9 | 10 |",
+    ]
+    assert "scenario" not in run.rendered(result())
+
+
 def test_the_page_shows_the_newest_kept_result_of_each_benchmark() -> None:
     text = (ROOT / "docs" / "benchmarks.md").read_text()
     assert run.page(text, run._newest(ROOT / "benchmarks" / "results")) == text
@@ -115,7 +128,9 @@ def test_the_readme_says_how_often_drift_is_called_on_quiet_days_as_the_kept_res
     shares, worst = [row["ours_s"] for row in quiet], max(row["spread"][1] for row in quiet)
     text = " ".join((ROOT / "README.md").read_text().split())
     assert f"Over {len(quiet)} settings of made-up days" in text
-    assert f"drift was called on {min(shares):.1f} to {max(shares):.2f}% of quiet days on average, and on {worst:.1f}% of them" in text
+    assert (
+        f"drift was called on {min(shares):.1f} to {max(shares):.2f}% of quiet days on average, and on {worst:.1f}% of them" in text
+    )
 
 
 def test_a_process_that_was_started_for_a_home_is_seen_until_it_has_ended(tmp_path: Path) -> None:
