@@ -29,6 +29,7 @@ from lightkeeper.orchestrate.shown import FRESH, SEGMENTS, WITHIN
 from lightkeeper.values import TableVersion, Verdict
 from lightkeeper.watch import arrivals, models, runs, tables
 from lightkeeper.watch.drawing import Watched
+from lightkeeper.watch.windows import windows
 
 __all__ = ["Plan", "checks_of", "look", "plans"]
 
@@ -222,7 +223,7 @@ def _of_days(plan: Plan, lake: Lake, version: TableVersion, run_id: str) -> tupl
         apart.append(replace(last, reference=None, reference_version=None, verdicts=(_freshness(plan, lake, watched, version),)))
     judged = [one for one in (*apart, *seen.judged, *_lost(plan, lake, last, rows)) if one.verdicts]
     judged.sort(key=lambda one: one.day or date.min)
-    return judged, pictures(seen.judged[-1], seen.pictures)
+    return judged, pictures(last, lambda one: windows(lake, seen, one))
 
 
 def _lost(plan: Plan, lake: Lake, last: Judged, rows: Mapping[date, int]) -> Iterator[Judged]:

@@ -143,9 +143,9 @@ class Days:
                 found.append(_levels(str(column), members[str(column)].member, rows, days))
         return found
 
-    def counts(self, column: str, size: int) -> NDArray[np.int64]:
-        """(days, size): the counts of one column; a day without a row of it is all zero."""
-        rows = self.rows.filter((pl.col("column") == column) & (pl.col("segment") == ""))
+    def counts(self, column: str, size: int, segment: str = "") -> NDArray[np.int64]:
+        """(days, size): the counts of one column, or of a segment of it; a day without a row of it is all zero."""
+        rows = self.rows.filter((pl.col("column") == column) & (pl.col("segment") == segment))
         return _counts(rows, {day: place for place, day in enumerate(self.days)}, size)
 
     def volumes(self) -> DayLevels:
