@@ -105,7 +105,9 @@ def assert_told(one: Daemon, moments: Iterator[Moment]) -> None:
     assert "freshness" in set(missing.told["cause"].drop_nulls())
     found = poisoned.noticed.filter(pl.col("asset") == "sales")
     assert {"quantity", "price_gbp"} <= set(found.filter(pl.col("check") == "range")["column"])
-    assert set(found["day"]) == {turns}
+    hole = pl.col("day") == turns - timedelta(1)  # it has not come, and a later day has
+    assert found.filter(hole).select("check", "state", "kind").rows() == [("volume", "failed", "arrival")]
+    assert set(found.filter(~hole)["day"]) == {turns}
     runs = asked(one)
     assert [run.tags["dagster/asset_partition_range_start"] for run in runs] == [str(before), str(turns)]
     assert {run.tags["dagster/sensor_name"] for run in runs} == {"arrivals"}
