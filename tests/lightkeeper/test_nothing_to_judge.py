@@ -38,7 +38,7 @@ def test_a_day_that_never_came_is_told_once_when_a_later_one_comes(tmp_path: Pat
     found = missed(shop, HISTORY + 1)
     assert {number: (one.measured, one.kind) for number, one in found.items()} == {HISTORY: (0, "arrival")}
     assert found[HISTORY].why.startswith(f"0 rows on {FIRST + timedelta(HISTORY):%A} {FIRST + timedelta(HISTORY)}; usual are 200")
-    assert found[HISTORY].why.endswith("It has not come, and later days have.")
+    assert found[HISTORY].why.endswith("Later days have rows.")
     assert missed(shop, HISTORY + 2) == {}
 
 
@@ -55,6 +55,24 @@ def test_a_day_that_comes_after_all_is_judged_and_missed_no_more(tmp_path: Path)
     shop.lake.write("orders", days_of(HISTORY), by="day", replace=[day])
     late = [one for one in shop.look() if one.day == day]
     assert [one.state for one in late[0].verdicts if one.check == "volume"] == ["passed"]
+
+
+def test_a_day_whose_rows_are_taken_back_is_missed(tmp_path: Path) -> None:
+    shop = Shop(tmp_path)
+    missed(shop, HISTORY, HISTORY + 1)
+    day = FIRST + timedelta(HISTORY)
+    shop.lake.write("orders", days_of(HISTORY).clear(), by="day", replace=[day])
+    found = [(one.day, verdict.check, verdict.state) for one in shop.look() for verdict in one.verdicts if verdict.bad]
+    assert found == [(day, "volume", "failed")]
+    missed(shop, HISTORY + 2)
+    assert missed(shop, HISTORY + 3) == {}
+
+
+def test_the_oldest_days_that_a_table_keeps_no_more_are_not_missed(tmp_path: Path) -> None:
+    shop = Shop(tmp_path)
+    shop.today += timedelta(1)
+    shop.lake.write("orders", days_of(*range(10, HISTORY + 1)), by="day")
+    assert not [verdict for one in shop.look() for verdict in one.verdicts if verdict.bad]
 
 
 def test_a_weekday_without_rows_is_missed_only_where_it_usually_has_some(tmp_path: Path) -> None:

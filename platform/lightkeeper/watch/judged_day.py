@@ -86,10 +86,10 @@ def judged_day(watched: Watched, rows: Rows, reference: Reference, known: Days, 
 
 
 def missing_day(reference: Reference, known: Days, day: date) -> Verdict | None:
-    """The verdict `volume` on a day without any row, after which others came; None where such a day is usual or not known."""
+    """The verdict `volume` on a day without any row before others that have some; None where that is usual or cannot be told."""
     seen = _Seen.of(reference, known, day, ())
     found = volume(_rows_a_day(reference, seen), day, 0)
-    return replace(found, kind="arrival", why=f"{found.why} It has not come, and later days have.") if found.bad else None
+    return replace(found, kind="arrival", why=f"{found.why} Later days have rows.") if found.bad else None
 
 
 def _unsegmented(watched: Watched, rows: Rows, lost: Collection[str]) -> list[Verdict]:

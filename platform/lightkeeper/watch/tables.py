@@ -10,7 +10,7 @@ as many days are known and none of its columns drifts.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from itertools import pairwise, takewhile
@@ -138,13 +138,16 @@ def _first(looking: _Look, days: Sequence[date], before: Reference | None) -> Lo
     reference = draw(looking.watched, rows.filter(by.is_between(drawn[0], drawn[-1])), drawing)
     known = looking.count(reference, rows, Days.none())
     reference = looking.keep(calibrated(reference, known.between(drawn[0], drawn[-1])))
-    return _judged(looking, reference, known, days[-held:], days[-held:])
+    return _judged(looking, reference, known, days[-held:], list(_holes(days, days[-held:])))
 
 
 def _again(looking: _Look, days: Sequence[date], reference: Reference) -> Looked:
     """Count what changed since the last look, let a young reference grow, and judge the days that changed."""
-    before = known = known_days(looking.lake, looking.watched.table, reference.number).among(days)  # others were taken back
-    changed = _changed(looking, known, days)
+    ever = known_days(looking.lake, looking.watched.table, reference.number)
+    before = known = ever.among(days)
+    replaced, there = _replaced(looking, ever), set(before.days)
+    changed = [day for day in days if day not in there or replaced is None or day in replaced]
+    back = {day for day in set(ever.days) - {*days} if days[0] < day < days[-1] and (replaced is None or day in replaced)}
     if changed:
         rows = looking.rows.frame.filter(pl.col(looking.watched.by).is_in(changed)).collect()
         known = looking.count(reference, rows, known)
@@ -156,27 +159,24 @@ def _again(looking: _Look, days: Sequence[date], reference: Reference) -> Looked
     if not reference.quiet.ready and len(grown) >= reference.quiet.days + len(reference.quiet.left_out) + GROWN:
         older = replace(reference, version=looking.version.version, known_at=looking.lake.clock(), why="it grew by days")
         reference = looking.keep(calibrated(older, known.between(reference.quiet.start, grown[-1])))
-    return _judged(looking, reference, known, wanted, sorted(new))
+    return _judged(looking, reference, known, wanted, [*_holes(known.days, new), *back])
 
 
-def _changed(looking: _Look, known: Days, days: Sequence[date]) -> list[date]:
-    """The days that are not counted yet, or that another version has replaced since."""
-    there = set(known.days)
+def _replaced(looking: _Look, known: Days) -> frozenset[date] | None:
+    """The days that another version has replaced since they were counted last; None where that is not known."""
     last = known.rows["version"].max() if known.rows.height else None
     table, version = looking.version.table, looking.version.version
-    replaced = frozenset() if last is None or last >= version else looking.lake.changed(table, int(str(last)), version)  # type: ignore[operator]
-    return [day for day in days if day not in there or replaced is None or day in replaced]
+    return frozenset() if last is None or last >= version else looking.lake.changed(table, int(str(last)), version)  # type: ignore[operator]
 
 
 # -- judging
 
 
-def _judged(looking: _Look, reference: Reference, known: Days, days: Sequence[date], new: Sequence[date]) -> Looked:
-    judged = [_day(looking, reference, day, judged_day(looking.watched, looking.rows, reference, known, day)) for day in days]
-    holes = [(day, found) for day in _holes(known.days, new) if (found := missing_day(reference, known, day))]
-    judged = sorted(
-        [*judged, *(_day(looking, reference, day, [found]) for day, found in holes)], key=lambda one: one.day or date.min
-    )
+def _judged(looking: _Look, reference: Reference, known: Days, days: Sequence[date], missing: Sequence[date]) -> Looked:
+    """The verdicts on some days, and on those that have no row any more or yet."""
+    found = [(day, judged_day(looking.watched, looking.rows, reference, known, day)) for day in days]
+    found += [(day, [verdict]) for day in missing if (verdict := missing_day(reference, known, day))]
+    judged = [_day(looking, reference, day, verdicts) for day, verdicts in sorted(found, key=lambda one: one[0])]
     last = days[-1]
     window = known.upto(last, 3)
     past = known.between(reference.quiet.start, reference.quiet.end)
@@ -192,7 +192,7 @@ def _summed(rows: pl.DataFrame) -> list[int]:
     return [sum(cell) for cell in zip(*counts, strict=True)] if len({len(one) for one in counts}) == 1 else []
 
 
-def _holes(known: Sequence[date], new: Sequence[date]) -> Iterator[date]:
+def _holes(known: Sequence[date], new: Collection[date]) -> Iterator[date]:
     """The days without a row right before new ones, back to the day that is known before each; of a long hole the last ones."""
     for earlier, later in pairwise(known):
         if later in new:
