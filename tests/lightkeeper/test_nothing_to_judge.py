@@ -71,7 +71,7 @@ def test_a_day_whose_rows_are_taken_back_is_missed(tmp_path: Path) -> None:
 def test_the_oldest_days_that_a_table_keeps_no_more_are_not_missed(tmp_path: Path) -> None:
     shop = Shop(tmp_path)
     shop.today += timedelta(1)
-    shop.lake.write("orders", days_of(*range(10, HISTORY + 1)), by="day")
+    shop.lake.write("orders", days_of(*range(30, HISTORY + 1)), by="day")
     assert not [verdict for one in shop.look() for verdict in one.verdicts if verdict.bad]
 
 

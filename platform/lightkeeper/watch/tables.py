@@ -147,7 +147,7 @@ def _again(looking: _Look, days: Sequence[date], reference: Reference) -> Looked
     before = known = ever.among(days)
     replaced, there = _replaced(looking, ever), set(before.days)
     changed = [day for day in days if day not in there or replaced is None or day in replaced]
-    back = {day for day in set(ever.days) - {*days} if days[0] < day < days[-1] and (replaced is None or day in replaced)}
+    back = {day for day in set(ever.days) - {*days} if day < days[-1] and (replaced is None or day in replaced)}
     if changed:
         rows = looking.rows.frame.filter(pl.col(looking.watched.by).is_in(changed)).collect()
         known = looking.count(reference, rows, known)
