@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -136,45 +136,50 @@ def count(
     return Counts(np.zeros(0, np.int64), column.nulls)
 
 
+class _Tally(NamedTuple):
+    """What a block of numbers adds: values up to each edge, values at all, infinite ones, the ends of the finite ones."""
+
+    reached: _Ints
+    valid: int
+    infinite: int = 0
+    ends: tuple[float, ...] = ()
+
+
 def _count_numbers(column: Numbers, low: float, uppers: _Floats) -> Counts:
-    edges = np.append(uppers, low)
-    reached = np.zeros(len(edges), np.int64)  # values up to each upper edge, and those below the least
-    valid = negative = positive = missing = 0
-    ends, tries = [], _TRIES
-    for values in _blocks(column.parts):
-        if tries:
-            found = _single(values, edges)
-            if found is not None:
-                reached, valid = reached + found, valid + len(values)
-                ends += [float(values.min()), float(values.max())]
-                continue
-            tries -= 1
-        block = np.array(values, np.float64)
-        block.sort()  # NaN comes last
-        known = int(block.searchsorted(np.nan))
-        missing += len(block) - known
-        block = block[:known]
-        first, last = int(block.searchsorted(-np.inf, "right")), int(block.searchsorted(np.inf))
-        negative, positive, valid = negative + first, positive + known - last, valid + known
-        reached += np.append(block.searchsorted(uppers, "right"), block.searchsorted(low))
-        if first < last:
-            ends += [float(block[first]), float(block[last - 1])]
-    upto, below = reached[:-1], int(reached[-1]) if len(uppers) else 0
-    above = valid - (int(upto[-1]) if len(uppers) else 0)
-    counts = np.array([below, *np.diff(upto, prepend=below), above], np.int64)
-    least, largest = (min(ends), max(ends)) if ends else (float("nan"), float("nan"))
-    return Counts(counts, column.nulls + missing, negative + positive, least, largest)
+    edges, tries, rows, found = np.append(uppers, np.nextafter(low, -np.inf)), _TRIES, 0, list[_Tally]()
+    for block in _blocks(column.parts):
+        tally = _single(block, edges) if tries else None
+        if tally is None:
+            tally, tries = _double(block, edges), max(tries - 1, 0)
+        found.append(tally)
+        rows += len(block)
+    reached = sum((one.reached for one in found), np.zeros(len(edges), np.int64))
+    valid, infinite = (sum(numbers) for numbers in ([one.valid for one in found], [one.infinite for one in found]))
+    below, upto = int(reached[-1]) if len(uppers) else 0, reached[:-1]
+    counts = np.diff(np.concatenate([[0, below], upto, [valid]]))
+    ends = [end for one in found for end in one.ends] or [float("nan")]
+    return Counts(counts, column.nulls + rows - valid, infinite, min(ends), max(ends))
 
 
-def _single(values: _Floats, edges: _Floats) -> _Ints | None:
-    """Of each edge how many values lie below it, in single precision; None where that does not tell."""
+def _single(block: _Floats, edges: _Floats) -> _Tally | None:
+    """In single precision; None where that does not tell, as an edge itself, NaN or an infinite value is there."""
     with np.errstate(over="ignore"):
-        block, rounded = values.astype(np.float32), edges.astype(np.float32)
-    block.sort()
-    if not np.isfinite(block[[0, -1]]).all():  # NaN comes last
+        ranked, rounded = block.astype(np.float32), edges.astype(np.float32)
+    ranked.sort()
+    if not np.isfinite(ranked[[0, -1]]).all():  # NaN comes last
         return None
-    found: _Ints = block.searchsorted(rounded, "right")
-    return None if (block.take(found - 1, mode="clip") == rounded).any() else found
+    reached: _Ints = ranked.searchsorted(rounded, "right")
+    if (ranked.take(reached - 1, mode="clip") == rounded).any():
+        return None
+    return _Tally(reached, len(block), ends=(float(block.min()), float(block.max())))
+
+
+def _double(block: _Floats, edges: _Floats) -> _Tally:
+    ranked = np.sort(block)  # NaN comes last
+    ranked = ranked[: int(ranked.searchsorted(np.nan))]
+    first, last = int(ranked.searchsorted(-np.inf, "right")), int(ranked.searchsorted(np.inf))
+    ends = (float(ranked[first]), float(ranked[last - 1])) if first < last else ()
+    return _Tally(ranked.searchsorted(edges, "right"), len(ranked), first + len(ranked) - last, ends)
 
 
 def _blocks(parts: Sequence[NDArray[Any]]) -> Iterator[_Floats]:
