@@ -12,7 +12,7 @@ from scipy import stats
 from scipy.spatial.distance import jensenshannon
 
 from lightkeeper.measure import distance
-from lightkeeper.measure.drift import like_sd
+from lightkeeper.measure.differing import like_sd
 from lightkeeper.measure.profile import ColumnProfile, Profile
 
 SEEDS = [1, 2, 3]

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from lightkeeper.measure.drift import SD_OF_RANK
+from lightkeeper.measure.differing import SD_OF_RANK
 
 __all__ = ["QUIET", "WORTH", "Quiet", "QuietColumn"]
 

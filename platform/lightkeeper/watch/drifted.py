@@ -13,7 +13,8 @@ import polars as pl
 from lightkeeper.measure.counting import kind_of
 from lightkeeper.measure.daily import RECENT, Found, judge
 from lightkeeper.measure.deviations import FEW
-from lightkeeper.measure.drift import FLOOR, like_sd
+from lightkeeper.measure.differing import like_sd
+from lightkeeper.measure.drift import FLOOR
 from lightkeeper.measure.kinds import Told, tell
 from lightkeeper.measure.profile import ColumnProfile
 from lightkeeper.measure.quiet import Quiet
