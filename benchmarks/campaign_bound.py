@@ -20,7 +20,7 @@ from scipy import stats
 from assets.scenarios import SCENARIOS
 from lightkeeper.orchestrate.scenario import Script, Settings
 
-__all__ = ["seen_by_one_who_knows"]
+__all__ = ["product_of", "seen_by_one_who_knows"]
 
 MEMBERS, ALPHA = 40, 0.01  # values that are watched; quiet days on which any is named
 QUIET, FIRST = 40, 9_000  # histories that tell what is usual
@@ -29,11 +29,16 @@ QUIET, FIRST = 40, 9_000  # histories that tell what is usual
 def seen_by_one_who_knows(seeds: Sequence[int], days: int) -> int:
     """In how many campaigns the product is named by such a day of trade, 1 the first."""
     scripts = [_script("campaign", seed, days) for seed in seeds]
-    product = scripts[0].truth.what.removeprefix("demand for ").partition(",")[0]
+    product = product_of(scripts[0])
     usual = [_rows(_script("quiet", FIRST + number, days), product) for number in range(QUIET)]
     limits = np.array([_limit(usual, many) for many in range(1, days + 1)])
     sold = np.array([np.cumsum(_rows(script, product, since=script.turns)[:days]) for script in scripts])
     return int((sold >= limits).any(axis=1).sum())
+
+
+def product_of(campaign: Script) -> str:
+    """The product that sells several times as much."""
+    return campaign.truth.what.removeprefix("demand for ").partition(",")[0]
 
 
 def _script(name: str, seed: int, days: int) -> Script:

@@ -20,7 +20,7 @@ import polars as pl
 
 from assets.contracts import Sale
 from assets.scenarios import SCENARIOS
-from benchmarks.campaign_bound import seen_by_one_who_knows
+from benchmarks.campaign_bound import product_of, seen_by_one_who_knows
 from benchmarks.gate import wilson
 from lightkeeper.lake.ledger import Ledger
 from lightkeeper.lake.suspects import follow, suspects
@@ -98,7 +98,7 @@ def play(name: str, seed: int, magnitude: float | None = None, days: int = AFTER
     with tempfile.TemporaryDirectory() as folder:
         found = _Shop(folder, script).played()
     if name == "campaign":  # alone what names its product counts: its lines among the sales, its pieces among the outcomes
-        pieces, product = _campaign(script), script.truth.what.removeprefix("demand for ").partition(",")[0]
+        pieces, product = _campaign(script), product_of(script)
         for day, bad in found.bad.items():
             lines = [one for one in bad if one.check == "members" and str(one.extra["member"]).upper() == product]
             found.bad[day] = lines + [one for one in pieces.bad.get(day, []) if one.column == product]
