@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 
@@ -23,6 +23,7 @@ __all__ = [
     "check_name",
     "plural",
     "version_name",
+    "worst_of",
 ]
 
 WORST_FIRST = ("failed", "drifted", "unknown", "learning", "passed")  # the states of a verdict
@@ -160,6 +161,11 @@ class Verdict:
     def bad(self) -> bool:
         """Whether somebody should look."""
         return self.state in BAD
+
+
+def worst_of(verdicts: Sequence[Verdict]) -> Verdict:
+    """The first of those in the worst state."""
+    return min(verdicts, key=lambda one: WORST_FIRST.index(one.state))
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,6 @@ from lightkeeper.orchestrate.results import pictures, results
 from lightkeeper.values import TableVersion, Verdict
 from lightkeeper.watch.drawing import Watched
 from lightkeeper.watch.tables import Looked, look
-from lightkeeper.watch.windows import windows
 
 
 def shown(measured: float, limit: float) -> dict[str, object]:
@@ -55,7 +54,7 @@ def test_a_day_that_failed_before_a_newer_one_that_passed_does_not_look_like_a_p
 
 
 @pytest.fixture(scope="module")
-def watched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Lake, Looked]:
+def watched(tmp_path_factory: pytest.TempPathFactory) -> Looked:
     """A lake whose prices are low in France and high elsewhere, looked at, and its last day."""
     today = datetime(2025, 3, 10, tzinfo=UTC)
     lake, random = Lake(tmp_path_factory.mktemp("prices"), clock=lambda: today), np.random.default_rng(1)
@@ -66,12 +65,11 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Lake, Looked]:
         for day in days
     ]  # fmt: skip
     version = lake.write("sales", pl.concat(frames), by="day")
-    return lake, look(lake, Watched("sales", "day", segments=("country",)), version)
+    return look(lake, Watched("sales", "day", segments=("country",)), version)
 
 
-def drawn(watched: tuple[Lake, Looked], *verdicts: Verdict) -> str:
-    lake, looked = watched
-    found = pictures(replace(looked.judged[-1], verdicts=verdicts), lambda one: windows(lake, looked, one))
+def drawn(watched: Looked, *verdicts: Verdict) -> str:
+    found = pictures(replace(watched, judged=(replace(watched.judged[-1], verdicts=verdicts),)))
     return str(found["drift"]["picture"].value) if found else ""
 
 
@@ -79,7 +77,7 @@ def shift(segment: str | None, state: str = "drifted", column: str = "price") ->
     return Verdict("drift", state, "It moved.", column=column, segment=segment)
 
 
-def test_the_picture_of_a_segment_is_drawn_from_its_rows_and_its_title_says_so(watched: tuple[Lake, Looked]) -> None:
+def test_the_picture_of_a_segment_is_drawn_from_its_rows_and_its_title_says_so(watched: Looked) -> None:
     france, spain, whole = (drawn(watched, shift(one)) for one in ("country=France", "country=Spain", None))
     assert france.startswith("![price where country=France: grey the reference, blue now](")
     assert spain.startswith("![price where country=Spain: grey")
@@ -87,8 +85,8 @@ def test_the_picture_of_a_segment_is_drawn_from_its_rows_and_its_title_says_so(w
     assert len({one.partition("](")[2] for one in (france, spain, whole)}) == 3
 
 
-def test_a_segment_s_windows_hold_its_rows_alone(watched: tuple[Lake, Looked]) -> None:
-    both = windows(*watched, shift("country=France"))
+def test_a_segment_s_windows_hold_its_rows_alone(watched: Looked) -> None:
+    both = watched.windows(shift("country=France"))
     assert both is not None
     assert (sum(both[1]), sum(both[0]) % 100) == (300, 0)
     assert sum(both[0][len(both[0]) // 2 + 1 :]) == 0
@@ -98,11 +96,11 @@ def test_a_segment_s_windows_hold_its_rows_alone(watched: tuple[Lake, Looked]) -
     ("column", "segment"), [("price", "level among code"), ("price", "country=Malta"), ("gone", None), (None, None)]
 )
 def test_what_cannot_be_drawn_has_no_picture_rather_than_that_of_the_whole_column(
-    watched: tuple[Lake, Looked], column: str | None, segment: str | None
+    watched: Looked, column: str | None, segment: str | None
 ) -> None:
     named = Verdict("drift", "drifted", "It moved.", column=column, segment=segment)
     assert drawn(watched, named, shift(None)) == ""
 
 
-def test_the_picture_is_of_the_verdict_that_the_result_tells_of(watched: tuple[Lake, Looked]) -> None:
+def test_the_picture_is_of_the_verdict_that_the_result_tells_of(watched: Looked) -> None:
     assert drawn(watched, shift(None, "passed"), shift("country=France")).startswith("![price where country=France")

@@ -20,7 +20,7 @@ from lightkeeper.lake.ledger import Ledger
 from lightkeeper.lake.table import Lake
 from lightkeeper.measure.profile import PROFILE
 from lightkeeper.measure.quiet import QUIET
-from lightkeeper.values import BAD, WORST_FIRST, TableVersion, Verdict
+from lightkeeper.values import BAD, TableVersion, Verdict, worst_of
 
 __all__ = [
     "PROFILED",
@@ -154,7 +154,7 @@ def _follows(judged: Judged, before: Mapping[str, Any], today: date) -> bool:
 
 def _state(judged: Judged, check: str, before: Mapping[str, Any] | None, now: object) -> dict[str, Any]:
     mine = [one for one in judged.verdicts if one.check == check]
-    worst = min(mine, key=lambda one: (WORST_FIRST.index(one.state), mine.index(one)))
+    worst = worst_of(mine)
     day, since, failing, columns = _goes_on(judged.day, mine, worst, before, judged.day or _day(now))
     return {
         "asset": judged.asset, "check": check, "state": worst.state, "failing": failing,

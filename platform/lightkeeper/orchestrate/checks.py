@@ -29,7 +29,6 @@ from lightkeeper.orchestrate.shown import FRESH, SEGMENTS, WITHIN
 from lightkeeper.values import TableVersion, Verdict
 from lightkeeper.watch import arrivals, models, runs, tables
 from lightkeeper.watch.drawing import Watched
-from lightkeeper.watch.windows import windows
 
 __all__ = ["Plan", "checks_of", "look", "plans"]
 
@@ -215,15 +214,12 @@ def _of_days(plan: Plan, lake: Lake, version: TableVersion, run_id: str) -> tupl
     counts = lake.read(version.table, version).group_by(days).len() if plan.landing else None
     rows: dict[date, int] = {} if counts is None else {day: n for day, n in counts.collect().iter_rows() if day is not None}
     last = seen.judged[-1]
-    apart = [
-        replace(one, reference=None, reference_version=None, verdicts=tuple(_contract(plan, lake, one, rows)))
-        for one in seen.judged
-    ]
+    told = [(one.day, _contract(plan, lake, one, rows)) for one in seen.judged]
     if "freshness" in plan.names:
-        apart.append(replace(last, reference=None, reference_version=None, verdicts=(_freshness(plan, lake, watched, version),)))
-    judged = [one for one in (*apart, *seen.judged, *_lost(plan, lake, last, rows)) if one.verdicts]
-    judged.sort(key=lambda one: one.day or date.min)
-    return judged, pictures(last, lambda one: windows(lake, seen, one))
+        told.append((last.day, [_freshness(plan, lake, watched, version)]))
+    apart = [Judged(version, day, run_id=run_id, verdicts=tuple(mine)) for day, mine in told if mine]  # beside no reference
+    judged = sorted([*apart, *seen.judged, *_lost(plan, lake, last, rows)], key=lambda one: one.day or date.min)
+    return judged, pictures(seen)
 
 
 def _lost(plan: Plan, lake: Lake, last: Judged, rows: Mapping[date, int]) -> Iterator[Judged]:

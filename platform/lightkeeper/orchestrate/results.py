@@ -6,7 +6,7 @@ A result is passed only when the state is: what is learning or unknown shows as 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import dagster as dg
@@ -14,8 +14,8 @@ import polars as pl
 
 from lightkeeper.lake.verdicts import Judged
 from lightkeeper.measure.picture import beside, markdown
-from lightkeeper.values import WORST_FIRST, Verdict
-from lightkeeper.watch import runs
+from lightkeeper.values import Verdict, worst_of
+from lightkeeper.watch import runs, tables
 
 __all__ = ["GROUPED", "Shown", "pictures", "results", "series"]
 
@@ -34,7 +34,7 @@ def results(key: dg.AssetKey, names: Sequence[str], judged: Sequence[Judged], sh
         shows = GROUPED.get(name, (name,))
         days = [(one, mine) for one in judged if (mine := [each for each in one.verdicts if each.check in shows])]
         last, mine = days[-1]
-        worst = _worst(mine)
+        worst = worst_of(mine)
         earlier = [one.day for one, found in days[:-1] if any(each.bad for each in found)]
         also = "Also" if worst.bad else "But it failed"
         why = worst.why + (f" {also} on {', '.join(str(day) for day in earlier[-3:])}." if earlier else "")
@@ -83,20 +83,15 @@ def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.3g}"
 
 
-def pictures(judged: Judged, windows: Callable[[Verdict], tuple[Sequence[int], Sequence[int]] | None]) -> Shown:
+def pictures(looked: tables.Looked) -> Shown:
     """The reference beside the last three days, of what the result of the drift names; none where that cannot be drawn."""
-    drift = [one for one in judged.verdicts if one.check == "drift"]
-    one = _worst(drift) if drift else None
-    both = None if one is None else windows(one)
+    drift = [one for one in looked.judged[-1].verdicts if one.check == "drift"]
+    one = worst_of(drift) if drift else None
+    both = None if one is None else looked.windows(one)
     if one is None or both is None:
         return {}
     title = f"{one.column}{f' where {one.segment}' if one.segment else ''}: grey the reference, blue now"
     return {"drift": {"picture": dg.MetadataValue.md(markdown(beside(*both), title))}}
-
-
-def _worst(mine: Sequence[Verdict]) -> Verdict:
-    """The verdict that a result tells of."""
-    return min(mine, key=lambda one: (WORST_FIRST.index(one.state), mine.index(one)))
 
 
 def series(found: pl.DataFrame) -> Shown:

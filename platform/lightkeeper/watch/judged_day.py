@@ -153,15 +153,14 @@ def _repeats(key: Sequence[str], seen: _Seen) -> Verdict:
 def _members(watched: Watched, reference: Reference, seen: _Seen) -> Verdict:
     """Values of text columns whose rows are odd; how many rows a value of a key has is what the key makes it."""
     recent, left_out = seen.known.between(seen.day - timedelta(HISTORY + 2 * max(WINDOWS)), seen.day), {*watched.key, *seen.lost}
-    names = [
-        name
+    cells = {
+        name: one.cells
         for name, one in reference.cells.columns.items()
         if one.cells.kind == "category" and one.cells.categories and name not in left_out
-    ]
-    empty = [name for name in names if name in seen.empty]
+    }
+    empty = [name for name in cells if name in seen.empty]
     columns = [
-        MemberRows(name, one.categories, recent.counts(name, one.size)[:, :-2])
-        for name, one in ((name, reference.cells.columns[name].cells) for name in names if name not in empty)
+        MemberRows(name, one.categories, recent.counts(name, one.size)[:, :-2]) for name, one in cells.items() if name not in empty
     ]
     found = member_rows(recent.days, columns, recent.volume()["rows"].to_numpy())
     return replace(found, state="unknown", why=f"{_valueless(empty, seen.rows)} {found.why}") if empty and not found.bad else found

@@ -10,7 +10,7 @@ as many days are known and none of its columns drifts.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from itertools import pairwise, takewhile
@@ -19,11 +19,12 @@ import polars as pl
 
 from lightkeeper.lake.table import Lake
 from lightkeeper.lake.verdicts import Judged, profiles, references, states
+from lightkeeper.measure.quiet_days import DISTANCE
 from lightkeeper.values import BAD, TableVersion, Verdict
 from lightkeeper.watch.drawing import ENOUGH, Drawing, Watched, awaited, calibrated, comparable, draw, settled, unrepeated
 from lightkeeper.watch.drifted import Effects, Rows, gone
 from lightkeeper.watch.judged_day import judged_day, missing_day
-from lightkeeper.watch.kept import Days, Reference, counted, known_days, last_reference, profile_rows, reference_rows
+from lightkeeper.watch.kept import LEVEL, Days, Reference, counted, known_days, last_reference, profile_rows, reference_rows
 
 __all__ = ["Looked", "look"]
 
@@ -35,10 +36,24 @@ _TWICE = 2
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """What a look found: the verdicts day by day, and two windows of each column for a picture."""
+    """What a look found: the verdicts day by day, the reference (None: nothing was judged), and the days known in its cells."""
 
     judged: tuple[Judged, ...]
-    pictures: Mapping[str, tuple[list[int], list[int]]] = field(repr=False)
+    reference: Reference | None = field(default=None, repr=False)
+    known: Days = field(default_factory=Days.none, repr=False)
+
+    def windows(self, verdict: Verdict) -> tuple[list[int], list[int]] | None:
+        """The counts of the column or segment that a verdict on the last day names: of the reference, and of the last three days.
+
+        None without any, and for a level: how high a number is beside what its members usually have is no share of rows.
+        """
+        last, segment, reference = self.judged[-1].day, verdict.segment or "", self.reference
+        like = reference.cells.columns.get(verdict.column or "") if reference is not None else None
+        if reference is None or like is None or last is None or segment.startswith(LEVEL):
+            return None
+        days = self.known.between(reference.quiet.start, reference.quiet.end), self.known.upto(last, DISTANCE)
+        past, now = (one.counts(like.name, like.cells.size, segment).sum(axis=0).tolist() for one in days)
+        return (past, now) if any(past) and any(now) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +111,9 @@ def look(  # noqa: PLR0913 - a look is at something, for somebody
     days = looking.past()
     reference = last_reference(lake, watched.table)
     if not days:
-        return Looked((_nothing(looking, f"{version} has no day before {rows.today}: there is nothing to judge."),), {})
+        return Looked((_nothing(looking, f"{version} has no day before {rows.today}: there is nothing to judge."),))
     if not comparable(watched, frame.collect_schema()):
-        return Looked((_nothing(looking, f"{version} has no column but days and times: there is nothing to compare."),), {})
+        return Looked((_nothing(looking, f"{version} has no column but days and times: there is nothing to compare."),))
     if reference is None or _outlived(looking, reference, days, promoted):
         return _first(looking, days, reference)
     return _again(looking, days, reference)
@@ -177,19 +192,7 @@ def _judged(looking: _Look, reference: Reference, known: Days, days: Sequence[da
     found = [(day, judged_day(looking.watched, looking.rows, reference, known, day)) for day in days]
     found += [(day, [verdict]) for day in missing if (verdict := missing_day(reference, known, day))]
     judged = [_day(looking, reference, day, verdicts) for day, verdicts in sorted(found, key=lambda one: one[0])]
-    last = days[-1]
-    window = known.upto(last, 3)
-    past = known.between(reference.quiet.start, reference.quiet.end)
-    sums = [{name: _summed(rows) for name, rows in one.columns().items()} for one in (past, window)]
-    pictures = {
-        name: (sums[0].get(name, []), sums[1].get(name, [])) for name, one in reference.cells.columns.items() if one.cells.size
-    }
-    return Looked(tuple(judged), pictures)
-
-
-def _summed(rows: pl.DataFrame) -> list[int]:
-    counts = rows["counts"].to_list()
-    return [sum(cell) for cell in zip(*counts, strict=True)] if len({len(one) for one in counts}) == 1 else []
+    return Looked(tuple(judged), reference, known)
 
 
 def _holes(known: Sequence[date], new: Collection[date]) -> Iterator[date]:
