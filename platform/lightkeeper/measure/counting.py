@@ -9,6 +9,7 @@ equals an edge: rounding keeps their order, so the counts are the same. A Parque
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -146,7 +147,7 @@ class _Tally(NamedTuple):
 
 
 def _count_numbers(column: Numbers, low: float, uppers: _Floats) -> Counts:
-    edges, tries, rows, found = np.append(uppers, np.nextafter(low, -np.inf)), _TRIES, 0, list[_Tally]()
+    edges, tries, rows, found = np.append(uppers, math.nextafter(low, -math.inf)), _TRIES, 0, list[_Tally]()
     for block in _blocks(column.parts):
         tally = _single(block, edges) if tries else None
         if tally is None:
