@@ -268,3 +268,9 @@ def test_values_beside_an_edge_and_beyond_single_precision_are_counted_as_they_a
         places[some < one.cells.low] = 0
         assert one.counts.tolist() == np.bincount(places, minlength=len(uppers) + 2).tolist()
         assert (one.infinite, one.least, one.largest) == (0, some.min(), some.max())
+
+
+def test_the_least_and_the_largest_number_there_is_are_counted() -> None:
+    ends = [-1.7976931348623157e308, 1.7976931348623157e308]
+    one = Profile.of(pl.DataFrame({"x": [*ends, -np.inf, np.inf]}), Profile.of(pl.DataFrame({"x": ends}))).columns["x"]
+    assert (one.counts.tolist(), one.infinite, one.least, one.largest) == ([1, 1, 1, 1], 2, *ends)

@@ -257,7 +257,7 @@ def _number_cells(values: _Floats) -> Cells:
 
 def _distinct(values: _Floats, most: int) -> _Floats | None:
     """The distinct ones of sorted values; None where there are more than `most`."""
-    found = np.flatnonzero(np.diff(values)) if len(values) else np.zeros(0, np.int64)
+    found = np.flatnonzero(values[1:] != values[:-1])
     return None if len(found) >= most else np.append(values[found], values[-1])
 
 
