@@ -53,8 +53,18 @@ def told_of_days(folder: Path, rows: int) -> dict[str, Verdict]:
 def test_three_days_of_one_row_are_told_to_be_too_few_beside_what_usual_days_would_have_shown(told: dict[str, Verdict]) -> None:
     shop = told["shop"]
     assert (shop.state, NOISY in shop.why) == ("unknown", False)
-    assert "; 3 values in 3 days are too few to tell; on days of 200 values, as is usual, " in shop.why
+    assert "; 1 value on one of these days is too few to tell; on days of 200 values, as is usual, " in shop.why
     assert shop.why.endswith("% would have been seen.")
+
+
+def test_days_without_values_beside_a_full_one_are_told_to_be_what_is_too_few(tmp_path: Path) -> None:
+    days = [sold(number) for number in range(HISTORY + 3)]
+    lake = Lake(tmp_path, clock=lambda: datetime.combine(FIRST + timedelta(HISTORY + 3), datetime.min.time(), UTC))
+    days[HISTORY:] = [day.with_columns(shop=pl.lit(None, pl.String)) for day in days[HISTORY:-1]] + [sold(HISTORY + 2)]
+    judged = look(lake, Watched("orders", "day"), lake.write("orders", pl.concat(days), by="day")).judged[-1]
+    shop = next(one for one in judged.verdicts if one.check == "drift" and one.column == "shop")
+    assert (shop.state, shop.n) == ("unknown", ROWS)
+    assert "; 0 values on one of these days are too few to tell; on days of 200 values, as is usual, " in shop.why
 
 
 def test_what_usual_days_would_have_shown_is_what_they_say_themselves(told: dict[str, Verdict], tmp_path: Path) -> None:

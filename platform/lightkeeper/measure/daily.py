@@ -47,6 +47,7 @@ class Found:
         jumped: whether it drifted by a jump, which may be smaller than what lasts must be.
         full: `smallest` of days that have as many rows as usual; infinite where that is not known.
         usual: rows of such a day.
+        fewest: rows of the day among the last three that has the fewest.
     """
 
     column: str
@@ -60,6 +61,7 @@ class Found:
     jumped: bool = False
     full: float = math.inf
     usual: float = 0.0
+    fewest: int = 0
 
     @property
     def told(self) -> str:
@@ -100,10 +102,12 @@ def judge(quiet: Quiet, days: Sequence[int], columns: Sequence[DayCounts | DayLe
         least, wider = _least(quiet, column), float(thin(column, last.rows).mean())
         smallest, full = (max(floor, column.effect(least * times)) for times in (wider, 1.0))
         seen = bool(drifted[number]) and effect >= floor
-        beyond, rows = float(strength[-1, number]), int(last.rows.sum())
+        beyond, rows, fewest = float(strength[-1, number]), int(last.rows.sum()), int(last.rows.min())
         rising = float(scores.deviation[-DISTANCE:, number].sum()) > 0
         jumped = seen and bool(scores.jump[-1, number] > quiet.limits[-1])
-        found.append(Found(column.name, column.kind, seen, effect, smallest, beyond, rows, rising, jumped, full, column.rows))
+        found.append(
+            Found(column.name, column.kind, seen, effect, smallest, beyond, rows, rising, jumped, full, column.rows, fewest)
+        )
     return sorted(found, key=lambda one: (not one.drifted, -one.effect))
 
 

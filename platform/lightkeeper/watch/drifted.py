@@ -135,7 +135,8 @@ def _beside(found: Found, state: str, least: str, *, jumped: bool) -> str:
     if state == "unknown":
         if found.full >= _FARTHEST[found.kind]:
             return "its quiet days differ so much that no change of it would have been seen."
-        few, day = plural(found.rows, "value in 3 days is", "values in 3 days are"), plural(round(found.usual), "value")
+        few = plural(found.fewest, "value on one of these days is", "values on one of these days are")
+        day = plural(round(found.usual), "value")
         return f"{few} too few to tell; on days of {day}, as is usual, {_amount(found, found.full)} would have been seen."
     if jumped:
         return f"it jumped, {found.strength:.2f} x the limit of a jump. What comes slowly is seen from {least} on."
